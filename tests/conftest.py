@@ -1,0 +1,43 @@
+"""Small faces and small models, so that every test runs in seconds."""
+
+import numpy as np
+import pytest
+import torch
+
+from vae_lib.faces.dataset import Faces
+from vae_lib.faces.synthetic import FACTORS, synthetic_faces
+from vae_lib.model import VAE, VAEConfig
+
+torch.set_num_threads(1)  # small models gain nothing from more, and results repeat
+
+SMALL = VAEConfig(channels=(4, 8, 8, 8), latent_size=6)
+
+
+def small_faces(count: int = 240) -> Faces:
+    """Synthetic faces: two thirds for training, the rest for validation and testing."""
+    images, factors = synthetic_faces(count, seed=1)
+    return Faces(
+        name="synthetic",
+        images=images,
+        ids=np.array([f"synthetic-{i:06d}" for i in range(count)]),
+        splits=np.repeat([0, 1, 2], [count * 4 // 6, count // 6, count // 6]).astype(np.uint8),
+        attributes=factors,
+        attribute_names=tuple(factor.name for factor in FACTORS),
+        fingerprint="small",
+    )
+
+
+@pytest.fixture(scope="session")
+def faces() -> Faces:
+    return small_faces()
+
+
+@pytest.fixture
+def model() -> VAE:
+    """A small VAE with BatchNorm statistics that are not the initial ones."""
+    torch.manual_seed(0)
+    model = VAE(SMALL)
+    with torch.no_grad():
+        for _ in range(3):
+            model(torch.rand(16, 3, 64, 64))
+    return model.eval()

@@ -1,0 +1,387 @@
+"""The loop: it learns, it repeats, and it can be killed at any moment."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import SMALL
+from vae_lib import checkpoint, run_folder, training
+from vae_lib.checkpoint import load_weights
+from vae_lib.errors import InputError, TrainingStopped
+from vae_lib.training import TrainConfig, Training, train
+
+CONFIG = TrainConfig(epochs=2, batch_size=8, model=SMALL)  # 20 steps per epoch
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def look_often(monkeypatch):
+    monkeypatch.setattr(training, "LOG_EVERY", 6)
+
+
+def without_speed(history: list[dict]) -> list[dict]:
+    """The history, which repeats bit by bit except for how fast it went."""
+    return [{k: v for k, v in record.items() if k != "images_per_second"} for record in history]
+
+
+def on_disk(out: Path) -> list[dict]:
+    return without_speed(map(json.loads, (out / "history.jsonl").read_text().splitlines()))
+
+
+def weights(run: Training) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in run.model.state_dict().items()}
+
+
+def same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, b[name]) for name, value in a.items())
+
+
+@pytest.fixture(scope="module")
+def finished(faces, tmp_path_factory):
+    """An uninterrupted run and its folder."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "LOG_EVERY", 6)
+        return train(CONFIG, faces, out, device="cpu", checkpoint_seconds=0), out
+
+
+def test_training_lowers_the_loss(faces):
+    run = train(replace(CONFIG, learning_rate=3e-3, epochs=4), faces, device="cpu")
+    valid = [r for r in run.history if r.get("split") == "valid"]
+    assert valid[-1]["excess"] < 0.8 * valid[0]["excess"]
+    assert valid[-1]["psnr"] > valid[0]["psnr"] + 1
+
+
+def test_the_history_holds_every_step_and_both_splits_of_every_epoch(finished):
+    run, out = finished
+    steps = [r for r in run.history if r["kind"] == "step"]
+    assert [r["step"] for r in steps] == list(range(1, 41))
+    for record in steps:
+        assert record["loss"] == pytest.approx(record["reconstruction"] + record["kl"], rel=1e-6)
+    epochs = [r for r in run.history if r["kind"] == "epoch"]
+    assert [(r["epoch"], r["split"]) for r in epochs] == [
+        (1, "train"), (1, "valid"), (2, "train"), (2, "valid"),
+    ]  # fmt: skip
+    for record in epochs:
+        assert len(record["kl_per_dimension"]) == 6
+        assert sum(record["kl_per_dimension"]) == pytest.approx(record["kl"])
+        assert record["images_per_second"] > 0
+    assert on_disk(out) == json.loads(json.dumps(without_speed(run.history)))
+
+
+def test_the_weights_in_the_folder_are_the_trained_ones(finished, faces):
+    run, out = finished
+    loaded, metadata = load_weights(out / "vae_synthetic.pth")
+    assert same_weights(loaded.state_dict(), weights(run))
+    assert metadata["recipe"]["beta"] == 1.0
+    assert metadata["epoch"] == 2
+    assert metadata["train_images"] == len(faces.split("train"))
+    assert metadata["validation"]["psnr"] == run.history[-1]["psnr"]
+
+
+def test_one_seed_repeats_a_run_and_another_does_not(finished, faces):
+    run, _ = finished
+    again = train(CONFIG, faces, device="cpu")
+    assert same_weights(weights(again), weights(run))
+    assert without_speed(again.history) == without_speed(run.history)
+    other = train(replace(CONFIG, seed=1), faces, device="cpu")
+    assert not same_weights(weights(other), weights(run))
+
+
+def test_training_leaves_the_global_random_numbers_alone(faces):
+    before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    train(replace(CONFIG, epochs=1), faces, device="cpu")
+    assert torch.equal(before, torch.get_rng_state())
+    assert (numpys == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+def test_callbacks_see_looks_and_epochs_and_may_leave_the_model_in_eval_mode(finished, faces):
+    seen = []
+
+    def watch(run, event):
+        seen.append((event, run.step))
+        run.model.eval()
+
+    run = train(CONFIG, faces, device="cpu", callbacks=[watch])
+    looks = [("steps", 6), ("steps", 12), ("steps", 18), ("steps", 20), ("epoch", 20)]
+    assert seen == looks + [(event, step + 20) for event, step in looks]
+    assert same_weights(weights(run), weights(finished[0]))
+
+
+class PowerCut(BaseException):
+    """Not an Exception, so that nothing on the way handles it."""
+
+
+@pytest.mark.filterwarnings("ignore:No checkpoint was written yet")
+@pytest.mark.parametrize("blow", range(1, 32, 3))
+def test_a_run_cut_at_any_write_resumes_bit_by_bit(finished, faces, tmp_path, monkeypatch, blow):
+    """fsync is called before and after each rename: a cut there leaves every possible mixture."""
+    calls = 0
+    real = os.fsync
+
+    def fsync(handle):
+        nonlocal calls
+        calls += 1
+        if calls == blow:
+            raise PowerCut
+        real(handle)
+
+    for module in (checkpoint, run_folder):
+        monkeypatch.setattr(module.os, "fsync", fsync)
+    with pytest.raises(PowerCut):
+        train(CONFIG, faces, tmp_path, device="cpu", checkpoint_seconds=0)
+    monkeypatch.undo()
+    resumed = train(CONFIG, faces, tmp_path, resume=True, device="cpu", checkpoint_seconds=0)
+    assert same_weights(weights(resumed), weights(finished[0]))
+    assert same_weights(
+        load_weights(tmp_path / "vae_synthetic.pth")[0].state_dict(), weights(finished[0])
+    )
+    assert on_disk(tmp_path) == on_disk(finished[1])
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+from tests.conftest import small_faces
+from tests.test_training import CONFIG
+from vae_lib import training
+torch.set_num_threads(int(sys.argv[2]))
+training.LOG_EVERY = 6
+training.train(CONFIG, small_faces(), Path(sys.argv[1]), device="cpu", checkpoint_seconds=0,
+               callbacks=[lambda run, event: print(event, run.step, flush=True) or
+                          __import__("time").sleep(0.2)])
+"""
+
+
+def test_a_run_killed_with_sigkill_in_mid_epoch_resumes_bit_by_bit(finished, faces, tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path / "run"), str(torch.get_num_threads())],
+        cwd=TESTS.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for line in child.stdout:
+        if line == "steps 32\n":
+            break
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not list((tmp_path / "run").glob("*.png"))
+    resumed = train(CONFIG, faces, tmp_path / "run", resume=True, device="cpu")
+    assert same_weights(weights(resumed), weights(finished[0]))
+    assert on_disk(tmp_path / "run") == on_disk(finished[1])
+
+
+def test_a_finished_run_can_be_resumed_for_more_epochs(finished, faces, tmp_path):
+    train(CONFIG, faces, tmp_path, device="cpu")
+    train(CONFIG, faces, tmp_path, resume=True, device="cpu")
+    assert on_disk(tmp_path) == on_disk(finished[1])
+    longer = train(replace(CONFIG, epochs=3), faces, tmp_path, resume=True, device="cpu")
+    at_once = train(replace(CONFIG, epochs=3), faces, device="cpu")
+    assert same_weights(weights(longer), weights(at_once))
+
+
+def test_a_run_is_never_overwritten_nor_continued_with_another_recipe(finished, faces):
+    _, out = finished
+    before = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
+    with pytest.raises(InputError, match="already holds a run"):
+        train(CONFIG, faces, out, device="cpu")
+    other = replace(CONFIG, beta=4.0, batch_size=4)
+    with pytest.raises(
+        InputError, match=r"batch_size is 8 there and 4 here, beta is 1.0 there and 4.0 here"
+    ):
+        train(other, faces, out, resume=True, device="cpu")
+    with pytest.raises(InputError, match="faces is 'small' there and 'other' here"):
+        train(CONFIG, replace(faces, fingerprint="other"), out, resume=True, device="cpu")
+    assert before == {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
+
+
+def test_resuming_where_nothing_is_says_so(faces, tmp_path):
+    with pytest.raises(InputError, match="There is no run to resume"):
+        train(CONFIG, faces, tmp_path / "missing", resume=True, device="cpu")
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_history_that_lost_lines_is_refused(faces, tmp_path):
+    train(replace(CONFIG, epochs=1), faces, tmp_path, device="cpu")
+    (tmp_path / "history.jsonl").write_text("")
+    with pytest.raises(InputError, match="changed since"):
+        train(CONFIG, faces, tmp_path, resume=True, device="cpu")
+
+
+def test_another_number_of_threads_is_told(faces, tmp_path):
+    train(replace(CONFIG, epochs=1), faces, tmp_path, device="cpu")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.warns(UserWarning, match=f"threads is {threads} there and {threads + 1} here"):
+            train(CONFIG, faces, tmp_path, resume=True, device="cpu")
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_two_processes_cannot_write_one_run(faces, tmp_path):
+    holder = run_folder.RunFolder(tmp_path, "vae_synthetic.pth", resume=False)
+    with pytest.raises(InputError, match="Another process is training"):
+        train(CONFIG, faces, tmp_path, device="cpu")
+    holder.lock.release()
+    train(replace(CONFIG, epochs=1), faces, tmp_path, device="cpu")
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(faces, tmp_path):
+    def poison(run, event):
+        if run.step == 12:
+            with torch.no_grad():
+                run.model.to_mu.bias.fill_(math.nan)
+
+    with pytest.raises(TrainingStopped, match=r"nan at step 13 .*step 12.* smaller learning rate"):
+        train(CONFIG, faces, tmp_path, device="cpu", callbacks=[poison], checkpoint_seconds=0)
+    state = checkpoint.load(tmp_path / "checkpoint.pt", checkpoint.RUN_STATE)["state"]
+    assert state["step"] == 12
+    assert all(bool(value.isfinite().all()) for value in state["model"].values())
+    resumed = train(CONFIG, faces, tmp_path, resume=True, device="cpu")
+    assert resumed.epoch == 2
+
+
+def test_weights_that_are_no_numbers_never_replace_a_good_checkpoint(faces, tmp_path):
+    def poison(run, event):
+        if event == "steps" and run.step == 20:
+            with torch.no_grad():
+                run.model.decoder[-1].bias.fill_(math.inf)
+
+    with pytest.raises(TrainingStopped, match="A weight became NaN or infinite at step 20"):
+        train(replace(CONFIG, epochs=1), faces, tmp_path, device="cpu", callbacks=[poison])
+    assert not (tmp_path / "vae_synthetic.pth").exists()
+
+
+def test_a_batch_larger_than_the_split_is_refused(faces):
+    with pytest.raises(InputError, match="batch of 512 is larger than the training split of 160"):
+        train(replace(CONFIG, batch_size=512), faces, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"beta": -1.0}, "beta is -1"),
+        ({"beta": math.nan}, "beta is nan"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 1}, "BatchNorm"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"seed": -3}, "seed"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(options, word):
+    with pytest.raises(InputError, match=word):
+        TrainConfig(**options)
+
+
+def test_flips_mirror_about_half_of_the_faces_and_nothing_else(faces):
+    run = Training(CONFIG, faces, "cpu")
+    rows = torch.arange(8)
+    flips = torch.cat([run.inputs(rows)[1] for _ in range(100)])
+    assert 0.45 < flips.float().mean() < 0.55
+    unflipped = Training(replace(CONFIG, flips=False), faces, "cpu")
+    assert not unflipped.inputs(rows)[1].any()
+
+
+def test_each_epoch_shows_each_face_at_most_once_in_an_order_of_its_own(faces):
+    batches = Training(CONFIG, faces, "cpu").batches
+    first, second = (torch.cat(list(batches.epoch(8, seed=0, epoch=e))) for e in (0, 1))
+    assert sorted(first.tolist()) == list(range(160))
+    assert not torch.equal(first, second)
+    rest = torch.cat(list(batches.epoch(8, seed=0, epoch=1, skip=5)))
+    assert torch.equal(rest, second[40:])
+
+
+def test_a_compiled_step_computes_what_an_eager_one_does(faces):
+    images = torch.from_numpy(faces.images[:8])
+    results = []
+    for compiled in (False, True):
+        run = Training(replace(CONFIG, compile=compiled), faces, "cpu")
+        flips, noise = torch.arange(8) % 2 == 0, torch.ones(8, 6)
+        results.append([run.take_step(images, flips, noise) for _ in range(3)][-1])
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_captured_step_computes_what_an_uncaptured_one_does(faces):
+    losses = []
+    for captured in (False, True):
+        run = Training(CONFIG, faces, "cuda")
+        run.take_step.bfloat16 = False
+        run.take_step.tried_to_capture = not captured
+        list(run.steps())
+        assert (run.take_step.graph is not None) == captured
+        losses.append([record["loss"] for record in run.history])
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+TWO_PROCESSES = """
+import sys
+from pathlib import Path
+import torch
+import torch.distributed as dist
+from tests.conftest import small_faces
+from tests.test_training import CONFIG
+from vae_lib.training import Training, train
+
+dist.init_process_group("gloo")
+out, faces = Path(sys.argv[1]), small_faces()
+run = Training(CONFIG, faces, "cpu")
+rows = next(run.batches.epoch(8, seed=0, epoch=0))
+run.take_step.objective(*run.inputs(rows)).loss.backward()
+torch.save([p.grad for p in run.model.parameters()], out / f"gradients-{run.rank}.pt")
+train(CONFIG, faces, out / "run", device="cpu")
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_average_the_gradients_of_their_halves_of_the_batch(faces, tmp_path):
+    script = tmp_path / "two_processes.py"
+    script.write_text(TWO_PROCESSES)
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+         str(script), str(tmp_path)],
+        cwd=TESTS.parent,
+        env=os.environ | {"PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"},
+        check=True,
+        timeout=240,
+    )  # fmt: skip
+    shared = [torch.load(tmp_path / f"gradients-{rank}.pt") for rank in (0, 1)]
+
+    run = Training(CONFIG, faces, "cpu")
+    inputs = run.inputs(next(run.batches.epoch(8, seed=0, epoch=0)))
+    halves = []
+    for half in (slice(0, 4), slice(4, 8)):
+        run.model.zero_grad()
+        run.take_step.objective(*(value[half] for value in inputs)).loss.backward()
+        halves.append([p.grad.clone() for p in run.model.parameters()])
+    for ours, theirs, a, b in zip(*shared, *halves, strict=True):
+        assert torch.equal(ours, theirs)
+        torch.testing.assert_close(ours, (a + b) / 2, rtol=1e-4, atol=1e-5)
+
+    records = on_disk(tmp_path / "run")
+    assert [r["step"] for r in records if r["kind"] == "step"] == list(range(1, 41))
+    _, metadata = load_weights(tmp_path / "run" / "vae_synthetic.pth")
+    assert metadata["processes"] == 2
+
+
+def test_training_needs_nothing_beyond_pytorch_and_numpy():
+    heavy = "matplotlib, sklearn, ipywidgets, torchvision, torchmetrics, IPython, scipy"
+    code = (
+        "import sys, vae_lib.training, vae_lib.faces\n"
+        f"print([name for name in {heavy.split(', ')} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert found.strip() == "[]"

@@ -1,0 +1,1 @@
+"""A course on variational autoencoders: the code behind the notebooks."""

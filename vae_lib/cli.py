@@ -1,0 +1,253 @@
+"""The ``vae`` command: prepare, download, train, evaluate, plot."""
+
+import json
+import os
+import sys
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional, subcommand
+
+from vae_lib.errors import InputError, TrainingStopped
+from vae_lib.faces import Faces, open_faces
+from vae_lib.training import TrainConfig
+
+
+@dataclass(frozen=True)
+class FacesChoice:
+    """Which faces to use."""
+
+    data: Path | None = None
+    """Folder with CelebA's images or zips and its annotation files, or with other faces.
+    By default the folder that the environment variable CELEBA_ROOT names."""
+    faces: Literal["auto", "images", "synthetic"] = "auto"
+    """images: from --data or CELEBA_ROOT. synthetic: drawn here, nothing to download.
+    auto: images where there are any, else synthetic."""
+    synthetic_count: int = 20_000
+    """How many synthetic faces to draw."""
+    cache: Path | None = None
+    """Where prepared faces are kept; by default VAE_LIB_CACHE or your cache folder."""
+    strict: bool = False
+    """Refuse unreadable images instead of skipping and listing them."""
+
+    def open(self) -> Faces:
+        faces = open_faces(
+            self.data,
+            kind=self.faces,
+            synthetic_count=self.synthetic_count,
+            cache=self.cache,
+            strict=self.strict,
+        )
+        for note in faces.notes:
+            print(note)
+        return faces
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Decode, crop and resize faces once, so that every later use opens them in an instant."""
+
+    source: OmitArgPrefixes[FacesChoice] = field(default_factory=FacesChoice)
+
+    def run(self) -> None:
+        faces = self.source.open()
+        counts = [f"{(faces.splits == i).sum():,} {name}" for i, name in enumerate(SPLIT_NAMES)]
+        print(
+            f"{len(faces):,} {faces.name} faces are ready: {', '.join(counts)}; "
+            f"{len(faces.attribute_names)} attributes."
+        )
+
+
+SPLIT_NAMES = ("for training", "for validation", "for testing")
+
+
+@dataclass(frozen=True)
+class Download:
+    """Fetch CelebA (1.4 GB) and check it; for non-commercial research and education only."""
+
+    dataset: Positional[Literal["celeba"]]
+    """What to fetch."""
+    out: Path = Path("celeba")
+    """Folder for the files; name it in CELEBA_ROOT or --data afterwards."""
+    source: Literal["torchvision", "kaggle"] = "torchvision"
+    """torchvision: Google Drive, as torchvision.datasets.CelebA. kaggle: through kagglehub."""
+    url: str | None = None
+    """Any mirror of img_align_celeba.zip, http or https, instead of the source."""
+    md5: str | None = None
+    """The zip's MD5 where it is not the one that torchvision publishes; any: do not compare."""
+
+    def run(self) -> None:
+        from vae_lib.faces.download import download_celeba
+
+        download_celeba(self.out, source=self.source, url=self.url, md5=self.md5)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a VAE. Without faces at hand it trains on synthetic ones.
+
+    The folder given with --out gets the weights (vae_celeba.pth, vae_beta_4.pth, ...), the loss
+    curve (training_loss.png), reconstructions (reconstruction_results.png), a grid of samples and
+    of reconstructions per epoch, and every number (history.jsonl). Stop it whenever you like: the
+    same command with --resume goes on.
+
+    Several GPUs or machines: torchrun --nproc-per-node=N -m vae_lib train ... The batch is shared
+    among the processes; BatchNorm's statistics are those of each process's share.
+    """
+
+    recipe: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    source: OmitArgPrefixes[FacesChoice] = field(default_factory=FacesChoice)
+    out: Path = Path("runs/vae")
+    """Folder for everything that the run writes."""
+    resume: bool = False
+    """Go on with the run in --out."""
+    device: str | None = None
+    """cuda, mps or cpu; the fastest one if left out."""
+    checkpoint_seconds: float = 60.0
+    """At most about this much training is lost when the machine stops."""
+
+    def run(self) -> None:
+        from vae_lib.devices import choose_device
+        from vae_lib.training import train
+
+        main_process = _join_processes()
+        device, reason = choose_device(self.device)
+        faces = self.source.open()
+        if not main_process:
+            train(self.recipe, faces, self.out, resume=self.resume, device=device)
+            return
+        from vae_lib.reports import EpochGrids, ProgressLine, write_results
+
+        print(reason)
+        print(
+            f"Training on {len(faces.split('train')):,} {faces.name} faces with "
+            f"beta {self.recipe.beta:g} for {self.recipe.epochs} epochs."
+        )
+        with ProgressLine() as progress:
+            training = train(
+                self.recipe,
+                faces,
+                self.out,
+                resume=self.resume,
+                device=device,
+                callbacks=[progress, EpochGrids(self.out, faces)],
+                checkpoint_seconds=self.checkpoint_seconds,
+            )
+        write_results(self.out, training)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a model on images that it was not trained on, in nats and dB."""
+
+    weights: Positional[Path]
+    """A .pth file that vae train wrote."""
+    source: OmitArgPrefixes[FacesChoice] = field(default_factory=FacesChoice)
+    split: Literal["train", "valid", "test"] = "test"
+    """Which part of the faces; every image of it is measured."""
+    json: Path | None = None
+    """Write the measures to this file too."""
+    seed: int = 0
+    """Seeds the one posterior sample per image."""
+    device: str | None = None
+    """cuda, mps or cpu; the fastest one if left out."""
+
+    def run(self) -> None:
+        from vae_lib.checkpoint import load_weights, write_atomically
+        from vae_lib.devices import choose_device
+        from vae_lib.evaluation import evaluate
+
+        model, _ = load_weights(self.weights, choose_device(self.device)[0])
+        images = self.source.open().split(self.split).images
+        measures = evaluate(model, images, seed=self.seed, ssim=True).flat()
+        for name, value in measures.items():
+            print(
+                f"{name:<15} {value:>12,.4f}"
+                if isinstance(value, float)
+                else f"{name:<15} {value:>12,}"
+            )
+        if self.json is not None:
+            write_atomically(self.json, (json.dumps(measures, indent=2) + "\n").encode())
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw what a model does: reconstructions, samples, an interpolation or traversals."""
+
+    weights: Positional[Path]
+    """A .pth file that vae train wrote."""
+    kind: Positional[Literal["reconstructions", "samples", "interpolation", "traversal"]]
+    """What to draw."""
+    source: OmitArgPrefixes[FacesChoice] = field(default_factory=FacesChoice)
+    split: Literal["train", "valid", "test"] = "test"
+    """Which faces are reconstructed and interpolated."""
+    out: Path | None = None
+    """The picture to write (.png, .pdf, .svg); by default the kind's name in this folder."""
+    seed: int = 0
+    """Chooses the samples and the faces."""
+
+    def run(self) -> None:
+        import torch
+
+        from vae_lib import figures
+        from vae_lib.checkpoint import load_weights
+        from vae_lib.latent import encode_images
+        from vae_lib.reports import save_figure
+
+        model, metadata = load_weights(self.weights)
+        if self.kind == "samples":
+            figure = figures.samples(model, seed=self.seed)
+        elif self.kind == "traversal":
+            figure = figures.traversals(model, metadata["validation"]["kl_per_dimension"])
+        else:
+            images = self.source.open().split(self.split).images
+            generator = torch.Generator().manual_seed(self.seed)
+            chosen = images[torch.randperm(len(images), generator=generator)[:10].sort()[0].numpy()]
+            if self.kind == "reconstructions":
+                figure = figures.reconstructions(model, chosen)
+            else:
+                a, b = torch.from_numpy(encode_images(model, chosen)[0][:2])
+                figure = figures.interpolation(model, a, b)
+        save_figure(self.out or Path(f"{self.kind}.png"), figure)
+
+
+def _join_processes() -> bool:
+    """Join the other processes that torchrun started; whether this one prints and writes."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return True
+    import torch
+    import torch.distributed as dist
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return dist.get_rank() == 0
+
+
+Command = (
+    Annotated[Prepare, subcommand("prepare")]
+    | Annotated[Download, subcommand("download")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Plot, subcommand("plot")]
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the ``vae`` command; the exit code: 0, 1 training stopped, 2 bad input, 130 Ctrl-C."""
+    warnings.formatwarning = lambda message, *_: f"vae: {message}\n"
+    try:
+        tyro.cli(Command, prog="vae", args=arguments, description=__doc__).run()
+    except InputError as error:
+        print(f"vae: {error}", file=sys.stderr)
+        return 2
+    except TrainingStopped as error:
+        print(f"vae: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("vae: interrupted; a training run goes on with --resume.", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,13 @@
+"""The one error that a user meets: a sentence to act on."""
+
+
+class InputError(ValueError):
+    """Bad input, told in a sentence: what was found, what was expected, what to do.
+
+    The command line prints the sentence and exits with code 2; a notebook shows it as the
+    last line of the traceback.
+    """
+
+
+class TrainingStopped(RuntimeError):
+    """Training cannot go on: at which step, what is left to continue from, what to try."""

@@ -1,0 +1,138 @@
+"""What a model is worth on images it was not trained on, in nats and dB."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae_lib.errors import InputError
+from vae_lib.faces.batches import to_pixels
+from vae_lib.model import VAE
+from vae_lib.objective import bernoulli_nll, kl_per_dimension, pixel_entropy
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Held-out measures, each a mean over all images."""
+
+    reconstruction: float
+    """Cross-entropy of one posterior sample, nats per image."""
+    excess: float
+    """Reconstruction above the pixels' own entropy, nats per image."""
+    kl: float
+    """KL(q(z | x) ‖ N(0, I)), nats per image."""
+    active_001: int
+    """Dimensions whose mean KL is above 0.01 nat."""
+    active_01: int
+    """Dimensions whose mean KL is above 0.1 nat."""
+    psnr: float
+    """Mean over images of −10 log₁₀ MSE of the decoded posterior mean, dB."""
+    ssim: float | None
+    """Structural similarity of the decoded posterior mean (Wang et al. 2004), at most 1."""
+    images: int
+    """How many images were measured."""
+    kl_per_dimension: tuple[float, ...]
+    """Mean KL of each latent dimension, nats."""
+
+    def flat(self) -> dict[str, float]:
+        """The scalar measures by name, for a JSON file or a table."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name != "kl_per_dimension" and value is not None
+        }
+
+
+@torch.no_grad()
+def evaluate(
+    model: VAE, images: np.ndarray, *, seed: int = 0, batch_size: int = 256, ssim: bool = False
+) -> Evaluation:
+    """Measure a model on every image given, the last partial batch included.
+
+    BatchNorm runs in eval mode and arithmetic in float32; the model's own mode is restored.
+
+    Parameters
+    ----------
+    model : VAE
+        On any device.
+    images : ndarray of uint8, shape (n, h, w, 3)
+        At least one.
+    seed : int
+        Seeds the one posterior sample per image, the same for every batch size and device.
+    batch_size : int
+        Images at a time; changes the memory needed, not the result.
+    ssim : bool
+        Measure SSIM too (torchmetrics' defaults, data range 1).
+
+    Raises
+    ------
+    InputError
+        If there are no images, or their size is not the model's.
+    """
+    size = model.config.image_size
+    if len(images) == 0 or images.shape[1:] != (size, size, 3):
+        raise InputError(
+            f"Found images of shape {images.shape}; this model wants (n, {size}, {size}, 3), n ≥ 1."
+        )
+    device = model.to_mu.weight.device
+    noise = torch.randn(
+        len(images), model.config.latent_size, generator=torch.Generator().manual_seed(seed)
+    )
+    similarity = _ssim(device) if ssim else None
+    totals = torch.zeros(3, dtype=torch.float64)
+    dimensions = torch.zeros(model.config.latent_size, dtype=torch.float64)
+
+    was_training = model.training
+    model.eval()
+    for start in range(0, len(images), batch_size):
+        rows = slice(start, start + batch_size)
+        x = to_pixels(torch.from_numpy(np.array(images[rows])).to(device))
+        mu, logvar = model.encode(x)
+        nll = bernoulli_nll(
+            model.decode_logits(model.reparameterize(mu, logvar, noise[rows].to(device))), x
+        )
+        decoded = model.decode(mu)
+        if similarity is not None:
+            similarity.update(decoded, x)
+        parts = torch.stack([nll, nll - pixel_entropy(x), psnr(decoded, x)], dim=1)
+        totals += parts.cpu().double().sum(0)
+        dimensions += kl_per_dimension(mu, logvar).cpu().double().sum(0)
+    model.train(was_training)
+
+    reconstruction, excess, decibels = (totals / len(images)).tolist()
+    dimensions /= len(images)
+    return Evaluation(
+        reconstruction=reconstruction,
+        excess=excess,
+        kl=dimensions.sum().item(),
+        active_001=int((dimensions > 0.01).sum()),
+        active_01=int((dimensions > 0.1).sum()),
+        psnr=decibels,
+        ssim=None if similarity is None else similarity.compute().item(),
+        images=len(images),
+        kl_per_dimension=tuple(dimensions.tolist()),
+    )
+
+
+def psnr(decoded: Tensor, x: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each image against the original, dB.
+
+    Parameters
+    ----------
+    decoded, x : Tensor, shape (n, 3, h, w)
+        Values in [0, 1].
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        −10 log₁₀ MSE; infinite for equal images.
+    """
+    return -10 * (decoded - x).square().flatten(1).mean(1).log10()
+
+
+def _ssim(device: torch.device):
+    # Here and not above, so that training needs nothing beyond PyTorch.
+    from torchmetrics.image import StructuralSimilarityIndexMeasure
+
+    return StructuralSimilarityIndexMeasure(data_range=1.0).to(device)

@@ -1,0 +1,68 @@
+"""From uint8 faces on the disk to shuffled batches on the device."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """uint8 (n, h, w, 3) → float32 (n, 3, h, w) in [0, 1], in channels_last memory.
+
+    The cache's layout *is* channels_last: the permutation moves no byte.
+    """
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def flip_some(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror the chosen images left to right; ``chosen`` is bool of shape (n,)."""
+    return torch.where(chosen[:, None, None, None], images.flip(2), images)
+
+
+class Batches:
+    """Shuffled uint8 batches of one split.
+
+    On CUDA all images live on the device when they fit into half of its free memory (a class
+    may share one GPU); otherwise each batch is gathered from the memory-mapped cache and, for
+    CUDA, copied through pinned memory while the GPU still works on the batch before.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, h, w, 3)
+        Usually memory-mapped.
+    device : torch.device
+        Where batches are wanted.
+    """
+
+    def __init__(self, images: np.ndarray, device: torch.device) -> None:
+        self.images, self.device = images, device
+        self.resident: Tensor | None = None
+        if device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+            self.resident = torch.empty(images.shape, dtype=torch.uint8, device=device)
+            for start in range(0, len(images), 8192):
+                rows = slice(start, start + 8192)
+                self.resident[rows] = torch.from_numpy(np.array(images[rows]))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def gather(self, index: Tensor) -> Tensor:
+        """The images of these rows, uint8 (len(index), h, w, 3), on the device."""
+        if self.resident is not None:
+            return self.resident[index.to(self.device, non_blocking=True)]
+        batch = torch.from_numpy(self.images[index.numpy()])
+        if self.device.type == "cuda":
+            batch = batch.pin_memory()
+        return batch.to(self.device, non_blocking=True)
+
+    def epoch(self, batch_size: int, seed: int, epoch: int, skip: int = 0) -> Iterator[Tensor]:
+        """Row numbers of each whole batch of one epoch, in an order that (seed, epoch) decides.
+
+        The faces that fill no whole batch sit out this epoch; ``skip`` leaves out batches that
+        were trained on before an interruption.
+        """
+        order = torch.Generator().manual_seed(1_000_003 * seed + epoch)
+        rows = torch.randperm(len(self), generator=order)
+        for batch in range(skip, len(self) // batch_size):
+            yield rows[batch * batch_size : (batch + 1) * batch_size]

@@ -1,0 +1,197 @@
+"""The faces as one flat file of bytes: prepared once, memory-mapped ever after."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from filelock import FileLock
+from tqdm import tqdm
+
+from vae_lib.errors import InputError
+from vae_lib.faces.dataset import Faces
+
+VERSION = 1  # of the cache's own layout
+IMAGE_SHAPE = (64, 64, 3)
+IMAGE_BYTES = 64 * 64 * 3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a cache is built from: the rows of `Faces`, and their images as they get ready.
+
+    Parameters
+    ----------
+    name, ids, splits, attributes, attribute_names, notes
+        As in `Faces`, sorted by split.
+    images : iterable of list
+        The rows' images, in chunks: 64 * 64 * 3 bytes each, or the exception that says why a
+        picture cannot be read.
+    """
+
+    name: str
+    ids: np.ndarray
+    splits: np.ndarray
+    attributes: np.ndarray
+    attribute_names: tuple[str, ...]
+    notes: tuple[str, ...]
+    images: Iterable[list[bytes | Exception]]
+
+
+def open_cached(
+    kind: str,
+    fingerprint: str,
+    read: Callable[[], Recipe],
+    *,
+    cache: Path | None = None,
+    strict: bool = False,
+) -> Faces:
+    """Open the faces with this fingerprint; build their cache first if there is none.
+
+    Of several processes at once, one builds and the others wait for it.
+
+    Parameters
+    ----------
+    kind : str
+        First part of the folder's name.
+    fingerprint : str
+        Hash of everything that the faces depend on.
+    read : callable
+        Gives the `Recipe`; called only if there is no cache yet.
+    cache : Path, optional
+        Where caches lie; else ``$VAE_LIB_CACHE``, else the user's cache folder.
+    strict : bool
+        Refuse faces of which some file could not be read, instead of leaving it out with a note.
+
+    Raises
+    ------
+    InputError
+        If the cache cannot be written, or no picture (strict: not every picture) can be read.
+    """
+    root = Path(cache or os.environ.get("VAE_LIB_CACHE") or platformdirs.user_cache_dir("vae_lib"))
+    folder = root.expanduser() / f"{kind}-v{VERSION}-{fingerprint[:16]}"
+    if not _is_complete(folder):
+        with _locked(folder):
+            if not _is_complete(folder):  # another process may have built it while this one waited
+                _build(folder, fingerprint, read())
+    return _load(folder, strict)
+
+
+def _locked(folder: Path) -> FileLock:
+    """The held lock of one cache: a context manager that lets go of it."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(f"{folder}.lock").acquire()
+    except OSError as error:
+        raise _cannot_write(folder.parent, error) from error
+
+
+def _is_complete(folder: Path) -> bool:
+    """A folder gets its name when it is finished; the sizes catch what happened to it later."""
+    try:
+        manifest = json.loads((folder / "cache.json").read_text())
+        return all(
+            (folder / name).stat().st_size == size for name, size in manifest["sizes"].items()
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _build(folder: Path, fingerprint: str, recipe: Recipe) -> None:
+    building = folder.with_name(f"{folder.name}.building")
+    for leftover in (folder, building):  # damaged, or of a build that was killed: we hold the lock
+        shutil.rmtree(leftover, ignore_errors=True)
+    needed = IMAGE_BYTES * len(recipe.ids)
+    try:
+        if shutil.disk_usage(folder.parent).free < needed:
+            raise OSError(errno.ENOSPC, "not enough free space")
+        building.mkdir()
+        _write(building, fingerprint, recipe)
+        building.rename(folder)
+    except OSError as error:
+        raise _cannot_write(folder.parent, error, needed) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _write(folder: Path, fingerprint: str, recipe: Recipe) -> None:
+    reasons = []  # for each row: why it is left out, or None
+    bar = tqdm(desc="Preparing faces", total=len(recipe.ids), unit=" faces", disable=None)
+    # Ordinary writes, in order: on a full disk they raise, where a memory map dies of SIGBUS.
+    with open(folder / "images.u8", "wb") as file, bar:
+        for chunk in recipe.images:
+            reasons += [image if isinstance(image, Exception) else None for image in chunk]
+            file.write(b"".join(image for image in chunk if isinstance(image, bytes)))
+            bar.update(len(chunk))
+        _flush(file)
+
+    kept = np.array([reason is None for reason in reasons])
+    unreadable = [(str(id), str(why)) for id, why in zip(recipe.ids, reasons, strict=True) if why]
+    if not kept.any():
+        raise InputError(f"None of the {len(kept):,} pictures can be read: {_listed(unreadable)}.")
+    with open(folder / "rows.npz", "wb") as file:
+        np.savez(
+            file,
+            ids=recipe.ids[kept],
+            splits=recipe.splits[kept],
+            attributes=recipe.attributes[kept],
+        )
+        _flush(file)
+    manifest = {
+        "name": recipe.name,
+        "shape": [int(kept.sum()), *IMAGE_SHAPE],
+        "fingerprint": fingerprint,
+        "attribute_names": recipe.attribute_names,
+        "notes": recipe.notes,
+        "unreadable": unreadable,
+        "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
+    }
+    with open(folder / "cache.json", "w") as file:
+        json.dump(manifest, file, indent=1)
+        _flush(file)
+
+
+def _flush(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _load(folder: Path, strict: bool) -> Faces:
+    manifest = json.loads((folder / "cache.json").read_text())
+    notes = manifest["notes"]
+    if unreadable := manifest["unreadable"]:
+        if strict:
+            raise InputError(
+                f"{len(unreadable):,} pictures cannot be read: {_listed(unreadable)}. "
+                "Replace or delete them, or open the faces without strict."
+            )
+        notes.append(f"Left out {len(unreadable):,} unreadable pictures: {_listed(unreadable)}.")
+    with np.load(folder / "rows.npz") as rows:
+        return Faces(
+            name=manifest["name"],
+            images=np.memmap(folder / "images.u8", np.uint8, "r", shape=tuple(manifest["shape"])),
+            ids=rows["ids"],
+            splits=rows["splits"],
+            attributes=rows["attributes"],
+            attribute_names=tuple(manifest["attribute_names"]),
+            fingerprint=manifest["fingerprint"],
+            notes=tuple(notes),
+        )
+
+
+def _listed(unreadable: list[tuple[str, str]]) -> str:
+    shown = ", ".join(f"{name} ({why})" for name, why in unreadable[:3])
+    return shown + (", …" if len(unreadable) > 3 else "")
+
+
+def _cannot_write(root: Path, error: OSError, needed: int = 0) -> InputError:
+    room = f" It needs {needed:,} bytes there." if needed else ""
+    return InputError(
+        f"Cannot write the cache of the faces into {root}: {error.strerror or error}.{room} "
+        "Make room, or choose another folder with --cache or VAE_LIB_CACHE."
+    )

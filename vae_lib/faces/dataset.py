@@ -1,0 +1,74 @@
+"""What a set of faces is, wherever it came from."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from vae_lib.errors import InputError
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Images with their names, splits and attributes, row by row.
+
+    Parameters
+    ----------
+    name : str
+        ``"celeba"``, ``"faces"`` (a folder of other pictures) or ``"synthetic"``: the word that
+        stands in the names of the weights trained on them.
+    images : ndarray of uint8, shape (n, 64, 64, 3)
+        RGB, usually memory-mapped from the cache.
+    ids : ndarray of str, shape (n,)
+        File names, as CelebA's annotation files spell them.
+    splits : ndarray of uint8, shape (n,)
+        0 train, 1 valid, 2 test. Rows are sorted by split, so that each split is one slice.
+    attributes : ndarray of float32, shape (n, k)
+        CelebA: −1 or +1, forty of them. Synthetic faces: the factors that drew them.
+        ``k`` is 0 where nothing is known.
+    attribute_names : tuple of str
+        The ``k`` names.
+    fingerprint : str
+        Changes whenever the pictures, the splits or the attributes could have changed.
+    notes : tuple of str
+        Sentences worth showing to whoever opened the faces: how many of the listed images were
+        found, which files were skipped.
+    """
+
+    name: str
+    images: np.ndarray
+    ids: np.ndarray
+    splits: np.ndarray
+    attributes: np.ndarray
+    attribute_names: tuple[str, ...]
+    fingerprint: str = ""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def split(self, name: str) -> "Faces":
+        """The rows of one split: ``"train"``, ``"valid"`` or ``"test"``, as views.
+
+        Raises
+        ------
+        InputError
+            If the name is not a split, or no face belongs to it.
+        """
+        if name not in SPLITS:
+            raise InputError(f"There is no split {name!r}; use one of {', '.join(SPLITS)}.")
+        start, stop = np.searchsorted(self.splits, [SPLITS.index(name), SPLITS.index(name) + 1])
+        if start == stop:
+            raise InputError(
+                f"The {name} split of these {len(self):,} faces is empty. "
+                "Check list_eval_partition.txt, or remove it to split by file name."
+            )
+        rows = slice(start, stop)
+        return replace(
+            self,
+            images=self.images[rows],
+            ids=self.ids[rows],
+            splits=self.splits[rows],
+            attributes=self.attributes[rows],
+        )

@@ -1,0 +1,144 @@
+"""The variational autoencoder: an encoder, a latent space, a decoder.
+
+The names are those of the paper (Kingma & Welling 2014, arXiv:1312.6114): the encoder gives the
+mean ``mu`` and log-variance ``logvar`` of q(z | x), the decoder gives p(x | z).
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from vae_lib.errors import InputError
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """The shape of a VAE; the defaults are the course's baseline."""
+
+    image_size: int = 64
+    """Pixels along one side; every conv layer halves it."""
+    channels: tuple[int, ...] = (32, 64, 128, 256)
+    """Feature maps after each conv layer of the encoder; the decoder mirrors them."""
+    latent_size: int = 128
+    """Number of latent dimensions."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if not self.channels or min(self.channels) < 1:
+            raise InputError(
+                f"channels is {self.channels}; give one or more positive numbers, one per layer."
+            )
+        if self.latent_size < 1:
+            raise InputError(f"latent_size is {self.latent_size}; it must be at least 1.")
+        step = 2 ** len(self.channels)
+        if self.image_size < step or self.image_size % step:
+            raise InputError(
+                f"image_size is {self.image_size}; with {len(self.channels)} conv layers it must "
+                f"be a multiple of {step}."
+            )
+
+    @property
+    def smallest(self) -> int:
+        """Pixels along one side of the innermost feature map (4 for the baseline)."""
+        return self.image_size // 2 ** len(self.channels)
+
+
+def halve(inputs: int, outputs: int) -> nn.Sequential:
+    """A conv layer that halves height and width: kernel 4, stride 2, padding 1."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False),  # BatchNorm has the bias
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(0.2, inplace=True),
+    )
+
+
+def double(inputs: int, outputs: int) -> nn.Sequential:
+    """A transposed conv layer that doubles height and width."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(0.2, inplace=True),
+    )
+
+
+class VAE(nn.Module):
+    """A convolutional VAE with a Gaussian posterior and Bernoulli pixels.
+
+    Parameters
+    ----------
+    config : VAEConfig, optional
+        Image size, channels and latent size. The baseline has 2,957,955 parameters.
+
+    Notes
+    -----
+    Shapes below are those of the baseline: ``x`` is (n, 3, 64, 64) with values in [0, 1],
+    ``mu``, ``logvar`` and ``z`` are (n, 128). A new model's weights come from PyTorch's global
+    generator: call ``torch.manual_seed`` first to repeat them.
+    """
+
+    def __init__(self, config: VAEConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or VAEConfig()
+        widths = (3, *config.channels)
+        self.innermost = (widths[-1], config.smallest, config.smallest)
+        features = math.prod(self.innermost)
+
+        # 3×64×64 → 32×32×32 → 64×16×16 → 128×8×8 → 256×4×4
+        self.encoder = nn.Sequential(
+            *(halve(inputs, outputs) for inputs, outputs in pairwise(widths))
+        )
+        self.to_mu = nn.Linear(features, config.latent_size)  # 4096 → 128
+        self.to_logvar = nn.Linear(features, config.latent_size)  # 4096 → 128
+
+        self.from_z = nn.Linear(config.latent_size, features)  # 128 → 4096
+        # 256×4×4 → 128×8×8 → 64×16×16 → 32×32×32 → 3×64×64
+        back = widths[:0:-1]
+        self.decoder = nn.Sequential(
+            *(double(inputs, outputs) for inputs, outputs in pairwise(back)),
+            nn.ConvTranspose2d(back[-1], 3, 4, stride=2, padding=1),
+        )
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x), each of shape (n, latent_size)."""
+        features = self.encoder(x).flatten(1)
+        return self.to_mu(features), self.to_logvar(features)
+
+    def reparameterize(self, mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
+        """A draw z = mu + sigma · noise that gradients can pass through (Eq. 10 of the paper).
+
+        ``noise`` is standard normal, shaped like ``mu``; it is drawn here when not given.
+        """
+        if noise is None:
+            noise = torch.randn_like(mu)
+        return mu + torch.exp(0.5 * logvar) * noise
+
+    def decode_logits(self, z: Tensor) -> Tensor:
+        """The pixels before the Sigmoid, (n, 3, 64, 64): what the loss wants."""
+        features = self.from_z(z).unflatten(1, self.innermost)
+        return self.decoder(features)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The pixels' means under p(x | z): (n, 3, 64, 64) in [0, 1]."""
+        return torch.sigmoid(self.decode_logits(z))
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """One pass for training: ``(logits, mu, logvar)``; `reconstruct` gives pixels."""
+        mu, logvar = self.encode(x)
+        return self.decode_logits(self.reparameterize(mu, logvar, noise)), mu, logvar
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Decode the posterior mean of each image: (n, 3, 64, 64) in [0, 1]."""
+        return self.decode(self.encode(x)[0])
+
+    @torch.no_grad()
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Decode ``count`` draws from the prior N(0, I): (count, 3, 64, 64) in [0, 1].
+
+        The draws are made on the CPU, so that one seed gives the same faces on every device.
+        """
+        z = torch.randn(count, self.config.latent_size, generator=generator)
+        return self.decode(z.to(self.to_mu.weight.device))

@@ -1,0 +1,104 @@
+"""What a run shows while it goes and leaves when it ends: a progress line, grids, figures."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from tqdm import tqdm
+
+from vae_lib import figures
+from vae_lib.checkpoint import write_atomically
+from vae_lib.errors import InputError
+from vae_lib.faces.dataset import Faces
+from vae_lib.latent import decode_images, encode_images
+from vae_lib.training import Event, Training
+
+GRID = 32  # faces in each epoch's grids
+
+
+def spread(images: np.ndarray, count: int) -> np.ndarray:
+    """``count`` images (or all), evenly spaced over the split."""
+    rows = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
+    return images[rows]
+
+
+class ProgressLine:
+    """A training callback: one line on a terminal, silent elsewhere."""
+
+    def __enter__(self) -> "ProgressLine":
+        self.bar = tqdm(disable=None, unit=" faces", unit_scale=True)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def __call__(self, training: Training, event: Event) -> None:
+        batch = training.config.batch_size
+        self.bar.total = training.config.epochs * training.steps_per_epoch * batch
+        if not self.bar.n:  # a resumed run starts in the middle
+            self.bar.initial = self.bar.n = training.step * batch
+        self.bar.update(training.step * batch - self.bar.n)
+        if event == "epoch":
+            valid = training.history[-1]
+            self.bar.set_postfix_str(
+                f"epoch {training.epoch}: excess {valid['excess']:.0f}, KL {valid['kl']:.0f} nats, "
+                f"{valid['psnr']:.1f} dB"
+            )
+
+
+class EpochGrids:
+    """A training callback: a grid of samples and one of reconstructions after each epoch."""
+
+    def __init__(self, out: Path, faces: Faces) -> None:
+        self.folder, self.images = Path(out) / "epochs", spread(faces.split("valid").images, GRID)
+
+    def __call__(self, training: Training, event: Event) -> None:
+        if event != "epoch":
+            return
+        model = training.model
+        model.eval()
+        z = torch.randn(GRID, model.config.latent_size, generator=torch.Generator().manual_seed(0))
+        reconstructed = decode_images(model, encode_images(model, self.images)[0])
+        pairs = np.stack([self.images, reconstructed], axis=1).reshape(-1, *self.images.shape[1:])
+        self.folder.mkdir(exist_ok=True)
+        for name, images in (
+            ("samples", decode_images(model, z)),
+            ("reconstructions", pairs),
+        ):
+            sheet = Image.fromarray(figures.mosaic(images, columns=8))
+            buffer = io.BytesIO()
+            sheet.save(buffer, "PNG")
+            write_atomically(self.folder / f"{training.epoch:02d}_{name}.png", buffer.getvalue())
+        model.train()
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure, in the format that the file's ending names."""
+    buffer = io.BytesIO()
+    try:
+        figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=150)
+    except ValueError as error:
+        raise InputError(f"Cannot draw {path.name}: {error}.") from error
+    write_atomically(path, buffer.getvalue())
+    print(f"Wrote {path}.")
+
+
+def write_results(out: Path, training: Training) -> None:
+    """The loss curve and reconstructions of held-out faces, and what validation says."""
+    model = training.model.eval()
+    save_figure(out / "training_loss.png", figures.loss_curves(training.history))
+    images = spread(training.valid_images, 10)
+    save_figure(out / "reconstruction_results.png", figures.reconstructions(model, images))
+    valid = next(
+        record
+        for record in reversed(training.history)
+        if record["kind"] == "epoch" and record["split"] == "valid"
+    )
+    print(
+        f"Validation: reconstruction {valid['reconstruction']:,.0f} nats "
+        f"({valid['excess']:.0f} above the pixels' entropy), KL {valid['kl']:.1f} nats in "
+        f"{valid['active_01']} active dimensions, PSNR {valid['psnr']:.2f} dB."
+    )

@@ -1,0 +1,120 @@
+"""One optimizer step, in the fastest form that the device knows."""
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from vae_lib.devices import faster_in_bfloat16
+from vae_lib.faces.batches import flip_some, to_pixels
+from vae_lib.objective import Objective, beta_vae_objective
+
+
+class Step:
+    """One step of Adam on one batch; on a single CUDA device, one captured graph.
+
+    Parameters
+    ----------
+    model : VAE or DistributedDataParallel
+        Gives ``(logits, mu, logvar)``.
+    device : torch.device
+        Where the model lives.
+    beta : float
+        Weight of the KL.
+    learning_rate : float
+        Adam's step size.
+    compile : bool
+        Fuse the arithmetic with torch.compile.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        *,
+        beta: float = 1.0,
+        learning_rate: float = 1e-3,
+        compile: bool = False,
+    ) -> None:
+        self.model, self.device, self.beta = model, device, beta
+        self.bfloat16 = faster_in_bfloat16(device)
+        self.optimizer = torch.optim.Adam(
+            model.parameters(),
+            lr=learning_rate,
+            fused=True,
+            capturable=device.type == "cuda",
+        )
+        self.forward = torch.compile(self.objective) if compile else self.objective
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.tried_to_capture = False
+
+    def objective(self, images: Tensor, flips: Tensor, noise: Tensor) -> Objective:
+        """The loss of a uint8 batch (n, h, w, 3) with given flips (n,) and noise (n, d)."""
+        x = to_pixels(flip_some(images, flips))
+        # Each weight is used once per pass, so a cache of casts gains nothing, and in a
+        # captured graph it would hold casts of old weights.
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False
+        ):
+            logits, mu, logvar = self.model(x, noise)
+        return beta_vae_objective(logits, x, mu, logvar, self.beta)
+
+    def __call__(self, images: Tensor, flips: Tensor, noise: Tensor) -> Tensor:
+        """Update the weights; (3,): loss, reconstruction and KL, nats per image."""
+        if self.graph is None:
+            return self.run(images, flips, noise)
+        for fixed, new in zip(self.inputs, (images, flips, noise), strict=True):
+            fixed.copy_(new, non_blocking=True)
+        self.graph.replay()
+        return self.losses.clone()
+
+    def run(self, images: Tensor, flips: Tensor, noise: Tensor) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        objective = self.forward(images, flips, noise)
+        objective.loss.backward()
+        self.optimizer.step()
+        return torch.stack(objective).detach()
+
+    def capture_once(self, images: Tensor, flips: Tensor, noise: Tensor) -> None:
+        """Capture the step at the first call; where that fails, training goes on without."""
+        if self.tried_to_capture:
+            return
+        self.tried_to_capture = True
+        try:
+            self.capture(images, flips, noise)
+        except RuntimeError as error:
+            warnings.warn(
+                f"The step could not be captured as a CUDA graph ({error}); it runs uncaptured, "
+                "which is slower at small batches.",
+                stacklevel=2,
+            )
+
+    def capture(self, images: Tensor, flips: Tensor, noise: Tensor) -> None:
+        """Record the step as a CUDA graph: batch 64 is bound by kernel launches without it.
+
+        The warm-up that PyTorch asks for takes real steps, so weights and Adam's state are put
+        back before the recording, which executes nothing.
+        """
+        before = [value.clone() for value in self.model.state_dict().values()]
+        moments = [
+            {name: value.clone() for name, value in self.optimizer.state[p].items()}
+            for p in self.model.parameters()
+        ]
+        self.inputs = (images.clone(), flips.clone(), noise.clone())
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.run(*self.inputs)
+        torch.cuda.current_stream().wait_stream(side)
+        with torch.no_grad():
+            for value, old in zip(self.model.state_dict().values(), before, strict=True):
+                value.copy_(old)
+            for p, old in zip(self.model.parameters(), moments, strict=True):
+                for name, value in self.optimizer.state[p].items():
+                    value.copy_(old[name]) if old else value.zero_()
+        graph = torch.cuda.CUDAGraph()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.cuda.graph(graph):
+            self.losses = self.run(*self.inputs)
+        self.graph = graph

@@ -1,0 +1,379 @@
+"""The training loop.
+
+The recipe is the course's: Adam, batch 64, ten epochs, horizontal flips. The loop knows no
+figure and no progress bar; callbacks watch it.
+"""
+
+import math
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from vae_lib import checkpoint
+from vae_lib.devices import choose_device
+from vae_lib.errors import InputError, TrainingStopped
+from vae_lib.evaluation import evaluate
+from vae_lib.faces.batches import Batches
+from vae_lib.faces.dataset import Faces
+from vae_lib.model import VAE, VAEConfig
+from vae_lib.run_folder import RunFolder
+from vae_lib.step import Step
+
+LOG_EVERY = 50  # steps between looks at the loss: a look makes the CPU wait for the GPU
+TRAIN_SAMPLE = 2_000  # training faces on which each epoch measures what validation measures
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The recipe of one run."""
+
+    beta: float = 1.0
+    """Weight of the KL; 1 is the plain VAE, more pays sharpness for structure."""
+    epochs: int = 10
+    """Passes over the training split."""
+    batch_size: int = 64
+    """Faces per step, over all processes together."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    seed: int = 0
+    """Decides initial weights, order, flips and noise."""
+    flips: bool = True
+    """Mirror half of the faces, chosen anew each time."""
+    compile: bool = False
+    """Compile the step with torch.compile: a minute at first, then faster."""
+    model: VAEConfig = field(default_factory=VAEConfig)
+    """The shape of the VAE."""
+
+    def __post_init__(self) -> None:
+        if not (self.beta >= 0 and math.isfinite(self.beta)):
+            raise InputError(f"beta is {self.beta}; it must be a number of at least 0.")
+        if self.epochs < 1:
+            raise InputError(f"epochs is {self.epochs}; train for at least 1.")
+        if self.batch_size < 2:
+            raise InputError(f"batch_size is {self.batch_size}; BatchNorm needs at least 2.")
+        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+            raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0.")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; it must be at least 0.")
+        if self.compile and not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
+            raise InputError("--compile needs a C++ compiler and found none; install g++ or clang.")
+
+
+class Training:
+    """A model in training: what callbacks see and what a checkpoint holds.
+
+    Attributes
+    ----------
+    model : VAE
+        In channels_last memory on `device`.
+    epoch, step : int
+        Finished epochs; finished steps over all epochs.
+    steps_per_epoch : int
+        Whole batches in the training split.
+    history : list of dict
+        ``kind`` is ``"step"`` (loss, reconstruction, KL of one batch, nats per image) or
+        ``"epoch"`` (the measures of `vae_lib.evaluation` on ``split`` ``"train"`` or ``"valid"``,
+        and images per second).
+    """
+
+    def __init__(
+        self, config: TrainConfig, faces: Faces, device: str | torch.device | None = None
+    ) -> None:
+        self.config, self.faces = config, faces
+        self.device = choose_device(None if device is None else str(device))[0]
+        self.rank, self.world = (
+            (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        )
+        self.train_images, self.valid_images = (
+            faces.split(name).images for name in ("train", "valid")
+        )
+        self._check_sizes()
+        self.batches = Batches(self.train_images, self.device)
+        self.steps_per_epoch = len(self.batches) // config.batch_size
+        self.epoch = self.step = 0
+        self.history: list[dict[str, Any]] = []
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            model = VAE(config.model)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        wrapped = nn.parallel.DistributedDataParallel(model) if self.world > 1 else model
+        self.take_step = Step(
+            wrapped,
+            self.device,
+            beta=config.beta,
+            learning_rate=config.learning_rate,
+            compile=config.compile,
+        )
+        self.optimizer = self.take_step.optimizer
+        # Flips and noise; the order of the faces follows from (seed, epoch) alone.
+        self.generator = torch.Generator(self.device).manual_seed(config.seed)
+
+    def _check_sizes(self) -> None:
+        size, batch = self.config.model.image_size, self.config.batch_size
+        if self.train_images.shape[1] != size:
+            raise InputError(
+                f"The faces are {self.train_images.shape[1]} pixels wide and the model wants "
+                f"{size}; set image_size to {self.train_images.shape[1]}."
+            )
+        if batch > len(self.train_images):
+            raise InputError(
+                f"A batch of {batch} is larger than the training split of "
+                f"{len(self.train_images)} faces; choose a smaller --batch-size or more faces."
+            )
+        if batch % self.world:
+            raise InputError(
+                f"A batch of {batch} cannot be shared equally by {self.world} processes; "
+                f"use a multiple of {self.world}."
+            )
+
+    def steps(self) -> Iterator[int]:
+        """Train to the end of the epoch; yields the step number at every look at the loss."""
+        start, begun = self.step, time.perf_counter()
+        losses: list[Tensor] = []
+        done = self.step - self.epoch * self.steps_per_epoch
+        for rows in self.batches.epoch(
+            self.config.batch_size, self.config.seed, self.epoch, skip=done
+        ):
+            inputs = self.inputs(rows)
+            if self.device.type == "cuda" and self.world == 1:
+                self.take_step.capture_once(*inputs)
+            self.model.train()  # a callback may have looked at it in eval mode
+            losses.append(self.take_step(*inputs))
+            self.step += 1
+            if len(losses) == LOG_EVERY or self.step % self.steps_per_epoch == 0:
+                self._log_steps(losses)
+                losses = []
+                self.speed = (
+                    (self.step - start) * self.config.batch_size / (time.perf_counter() - begun)
+                )
+                yield self.step
+
+    def inputs(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """This process's share of a batch: its images, their flips and their noise.
+
+        Every process draws flips and noise for the whole batch, so that sharing the batch
+        changes neither.
+        """
+        size, latent = self.config.batch_size, self.config.model.latent_size
+        options = {"generator": self.generator, "device": self.device}
+        flips = torch.rand(size, **options) < (0.5 if self.config.flips else 0.0)
+        noise = torch.randn(size, latent, **options)
+        share = slice(self.rank * size // self.world, (self.rank + 1) * size // self.world)
+        return self.batches.gather(rows[share]), flips[share], noise[share]
+
+    def _log_steps(self, losses: list[Tensor]) -> None:
+        first = self.step - len(losses) + 1
+        for step, values in enumerate(torch.stack(losses).tolist(), start=first):
+            names = ("loss", "reconstruction", "kl")
+            if not all(map(math.isfinite, values)):
+                raise TrainingStopped(
+                    f"The loss became {values[0]} at step {step} (epoch {self.epoch + 1})."
+                )
+            self.history.append(
+                {"kind": "step", "epoch": self.epoch + 1, "step": step}
+                | dict(zip(names, values, strict=True))
+            )
+
+    def finish_epoch(self) -> None:
+        """Count the epoch and measure the model on a training sample and on validation."""
+        self.epoch += 1
+        if self.rank != 0:
+            return
+        sample = self.train_images[:TRAIN_SAMPLE]
+        for split, images in (("train", sample), ("valid", self.valid_images)):
+            begun = time.perf_counter()
+            measured = asdict(evaluate(self.model, images))
+            del measured["ssim"]
+            seconds = time.perf_counter() - begun
+            speed = self.speed if split == "train" else len(images) / seconds
+            self.history.append(
+                {"kind": "epoch", "epoch": self.epoch, "step": self.step, "split": split}
+                | measured
+                | {"images_per_second": speed}
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for a run to be the same run; epochs may grow."""
+        recipe = asdict(self.config)
+        model = recipe.pop("model")
+        del recipe["epochs"]
+        return recipe | model | {"faces": self.faces.fingerprint}
+
+    def place(self) -> dict[str, Any]:
+        """What floating-point results depend on besides the recipe."""
+        return {
+            "device": self.device.type,
+            "threads": torch.get_num_threads(),
+            "processes": self.world,
+            "torch": str(torch.__version__),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on.
+
+        Raises
+        ------
+        TrainingStopped
+            If a weight is not a number: such a state must not replace a good one.
+        """
+        model = self.model.state_dict()
+        if not all(bool(value.isfinite().all()) for value in model.values()):
+            raise TrainingStopped(f"A weight became NaN or infinite at step {self.step}.")
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "model": model,
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "place": self.place(),
+        }
+
+    def restore(self, state: dict[str, Any], history: list[dict[str, Any]]) -> str:
+        """Go on from `state`; a sentence where this cannot be bit by bit, else empty."""
+        self.epoch, self.step, self.history = state["epoch"], state["step"], history
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["place"]["device"] == self.device.type:
+            self.generator.set_state(state["generator"])
+        changed = checkpoint.differing(self.place(), state["place"])
+        return f"Going on, but not bit by bit: {changed}." if changed else ""
+
+    def metadata(self) -> dict[str, Any]:
+        """Plain facts that travel with the weights."""
+        valid = [r for r in self.history if r["kind"] == "epoch" and r["split"] == "valid"]
+        return {
+            "faces": self.faces.name,
+            "fingerprint": self.faces.fingerprint,
+            "train_images": len(self.train_images),
+            "valid_images": len(self.valid_images),
+            "recipe": {k: v for k, v in asdict(self.config).items() if k != "model"},
+            "epoch": self.epoch,
+            "step": self.step,
+            "validation": valid[-1] if valid else {},
+            "bfloat16": self.take_step.bfloat16,
+        } | self.place()
+
+
+Event = Literal["steps", "epoch"]
+Callback = Callable[[Training, Event], None]
+
+
+def train(
+    config: TrainConfig,
+    faces: Faces,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    device: str | torch.device | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoint_seconds: float = 60.0,
+) -> Training:
+    """Train a VAE; with a folder, so that it can be killed at any moment and go on.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        The recipe.
+    faces : Faces
+        Its train and valid splits are used.
+    out : Path, optional
+        Folder for ``history.jsonl``, ``checkpoint.pt`` and the weights; without it nothing is
+        written.
+    resume : bool
+        Go on from the checkpoint in `out`. On the same machine with the same number of threads
+        the result equals that of an uninterrupted run bit by bit.
+    device : str or torch.device, optional
+        Chosen by `choose_device` when not given.
+    callbacks : sequence of callable
+        Each is called as ``callback(training, event)``, ``"steps"`` every fifty steps and
+        ``"epoch"`` after each epoch was measured and saved.
+    checkpoint_seconds : float
+        At most about this much training is lost when the process dies.
+
+    Returns
+    -------
+    Training
+        Its ``model`` is trained, its ``history`` complete.
+
+    Raises
+    ------
+    InputError
+        If the faces, the recipe or the folder do not allow to start.
+    TrainingStopped
+        If the loss or a weight stops being a number.
+    """
+    training = Training(config, faces, device)
+    folder = None
+    if out is not None and training.rank == 0:
+        name = checkpoint.weights_name(faces.name, config.beta)
+        folder = RunFolder(out, name, resume)
+    try:
+        _resume(training, folder if resume else None)
+        _loop(training, folder, callbacks, checkpoint_seconds)
+    except TrainingStopped as error:
+        left = "Nothing was saved."
+        if folder is not None:
+            left = f"The last good checkpoint, {folder.state}, is of step {folder.saved_step}."
+        raise TrainingStopped(
+            f"{error} {left} Start anew with a smaller learning rate "
+            f"(it is {config.learning_rate:g}) or a smaller beta (it is {config.beta:g})."
+        ) from None
+    finally:
+        if folder is not None:
+            folder.lock.release()
+    return training
+
+
+def _resume(training: Training, folder: RunFolder | None) -> None:
+    saved = None if folder is None else folder.load(training.identity())
+    if training.world > 1:  # one process reads, all go on from the same state
+        box = [saved]
+        dist.broadcast_object_list(box)
+        saved = box[0]
+    if saved is not None:
+        note = training.restore(*saved)
+    else:
+        note = "" if folder is None else "No checkpoint was written yet: starting from step 0."
+    if note and training.rank == 0:
+        warnings.warn(note, stacklevel=3)
+
+
+def _loop(
+    training: Training,
+    folder: RunFolder | None,
+    callbacks: Sequence[Callback],
+    checkpoint_seconds: float,
+) -> None:
+    def save(weights: bool = False) -> None:
+        if folder is None:
+            return
+        state = training.state()  # refuses to save what is no number
+        if weights:  # before the checkpoint, which vouches for them
+            checkpoint.save_weights(folder.weights, training.model, training.metadata())
+        folder.save(training.identity(), state, training.history)
+
+    if training.step == 0:
+        save()  # a folder that cannot be written shows before the first step, not after an hour
+    saved_at = time.monotonic()
+    while training.epoch < training.config.epochs:
+        for step in training.steps():
+            epoch_ends = step % training.steps_per_epoch == 0  # saved below, once measured
+            if not epoch_ends and time.monotonic() - saved_at >= checkpoint_seconds:
+                save()
+                saved_at = time.monotonic()
+            for callback in callbacks:
+                callback(training, "steps")
+        training.finish_epoch()
+        save(weights=True)
+        saved_at = time.monotonic()
+        for callback in callbacks:
+            callback(training, "epoch")
