@@ -27,6 +27,14 @@ def small_faces(count: int = 240) -> Faces:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Tests neither see nor leave anything in the user's cache of prepared faces."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VAE_LIB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def faces() -> Faces:
     return small_faces()

@@ -17,6 +17,7 @@ from tests.conftest import SMALL
 from vae_lib import checkpoint, run_folder, training
 from vae_lib.checkpoint import load_weights
 from vae_lib.errors import InputError, TrainingStopped
+from vae_lib.faces import open_faces
 from vae_lib.training import TrainConfig, Training, train
 
 CONFIG = TrainConfig(epochs=2, batch_size=8, model=SMALL)  # 20 steps per epoch
@@ -385,3 +386,17 @@ def test_training_needs_nothing_beyond_pytorch_and_numpy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert found.strip() == "[]"
+
+
+def test_the_baseline_learns_real_faces():
+    if not (root := os.environ.get("CELEBA_ROOT")):
+        pytest.skip("set CELEBA_ROOT to a folder with CelebA")
+    faces = open_faces(root)
+    few = faces.take(600, 100)
+    run = train(TrainConfig(epochs=2, batch_size=32), few, device="cpu")
+    losses = [r["reconstruction"] for r in run.history if r["kind"] == "step"]
+    assert 8_000 < losses[0] < 9_000  # an untrained decoder says 0.5: 12,288 ln 2 = 8,517 nats
+    assert np.mean(losses[-5:]) < 7_300
+    # A property of the pixels, not of the model: what no decoder can undercut.
+    valid = run.history[-1]
+    assert 5_900 < valid["reconstruction"] - valid["excess"] < 6_300

@@ -191,10 +191,10 @@ def test_the_manifest_tells_what_the_cache_holds(faces_folder, cache):
     assert manifest["fingerprint"] == faces.fingerprint
 
 
-def test_real_faces_open_from_their_cache_at_once(cache):
+def test_real_faces_open_from_their_cache_at_once():
     if not (root := os.environ.get("CELEBA_ROOT")):
         pytest.skip("set CELEBA_ROOT to a folder with CelebA")
-    faces = open_faces(root)  # from the user's own cache, where it may take a while to build
+    faces = open_faces(root)
     start = time.perf_counter()
     again = open_faces(root)
     assert time.perf_counter() - start < 1

@@ -87,7 +87,7 @@ def _open_synthetic(count: int, cache: Path | None) -> Faces:
     key = hashlib.sha256(b"synthetic %d seed 0 " % count + code).hexdigest()
 
     def read() -> Recipe:
-        images, factors = synthetic.synthetic_faces(count, seed=0)
+        factors = synthetic.draw_factors(count, seed=0)
         return Recipe(
             name="synthetic",
             ids=np.array([f"synthetic-{row:06d}" for row in range(count)]),
@@ -95,7 +95,7 @@ def _open_synthetic(count: int, cache: Path | None) -> Faces:
             attributes=factors,
             attribute_names=tuple(factor.name for factor in synthetic.FACTORS),
             notes=(),
-            images=_rows(images),
+            images=_drawn(factors),
         )
 
     return open_cached("synthetic", key, read, cache=cache)
@@ -106,6 +106,9 @@ def _bounds(count: int) -> list[int]:
     return [0, count * 8 // 10, count * 9 // 10, count]
 
 
-def _rows(images: np.ndarray) -> Iterator[list[bytes]]:
-    for start in range(0, len(images), 256):
-        yield [image.tobytes() for image in images[start : start + 256]]
+def _drawn(factors: np.ndarray) -> Iterator[list[bytes]]:
+    """Drawn a few at a time, so that a progress bar can move."""
+    from vae_lib.faces.synthetic import render
+
+    for start in range(0, len(factors), 128):
+        yield [image.tobytes() for image in render(factors[start : start + 128])]

@@ -147,7 +147,6 @@ def _colour(code: str) -> Tensor:
 KEY = 0.85  # strength of the lamp
 WRAP = torch.tensor([0.40, 0.25, 0.20]).view(3, 1, 1)
 WARMTH = torch.tensor([1.08, 0.94, 0.82]).view(3, 1, 1)
-BROW = torch.tensor([0.50, 0.42, 0.36]).view(3, 1, 1)  # brows are darker than hair
 BLUSH = torch.tensor([0.03, 0.22, 0.18]).view(3, 1, 1)
 LIP_STAIN = torch.tensor([0.80, 0.42, 0.45]).view(3, 1, 1)
 SCLERA, IRIS, INK, SPARK = map(_colour, ("f4f1ee", "7a4f2c", "1a1210", "ffffff"))
@@ -302,7 +301,9 @@ def _paint_skin(skin: Tensor, x: Tensor, y: Tensor, f: dict[str, Tensor]) -> Ten
     flush = _blob(side - 10.5, y - 9.5 + f["smile"], 5.5, 4.5) + 0.6 * _blob(x, y - 9.5, 3.5, 3)
     skin = skin * (1 - flush[:, None] * BLUSH)
     dark = 0.5 * _blob(side - 1.8, y - 12.1, 1.2, 0.9) + 0.12 * _blob(x, y - 13, 4, 1.2)
-    dark += 0.35 * (_opening(x / f["face_width"], y) / 2.5).clamp_(max=0).exp_() * (y < 0)
+    dark += (
+        0.35 * (_opening(x / f["face_width"], y) / 2.5).clamp_(max=0).exp_() * (-y / 6).clamp(0, 1)
+    )
     return skin.mul_((1 - dark)[:, None])
 
 
@@ -335,10 +336,12 @@ def _paint_eyes(skin: Tensor, x: Tensor, y: Tensor, f: dict[str, Tensor]) -> Non
 
 
 def _paint_brows(skin: Tensor, x: Tensor, y: Tensor, f: dict[str, Tensor], hair: Tensor) -> None:
+    """Brows darken the skin, dark hair more than light, and so show on every skin."""
     u = x.abs() - EYE_X
-    middle = -5.6 - 4.2 * f["brow_height"] + 0.05 * u**2 + 0.03 * u
-    thick = 0.95 - 0.07 * u
-    _over(skin, hair, 0.9 * _between(y, middle - thick, middle + thick) * _soft(5.4 - u.abs()))
+    middle = -5.6 - 5.2 * f["brow_height"] + 0.05 * u**2 + 0.03 * u
+    thick = 1.1 - 0.08 * u
+    brow = _between(y, middle - thick, middle + thick) * _soft(5.4 - u.abs())
+    _over(skin, skin * (0.16 + 0.35 * hair), 0.95 * brow)
 
 
 def _paint_mouth(skin: Tensor, x: Tensor, y: Tensor, f: dict[str, Tensor]) -> None:
@@ -405,23 +408,24 @@ def _draw(factors: Tensor) -> Tensor:
     shadow = 1 - 0.55 * torch.exp(head.inside.clamp(-30, 0) / 5)
     _over(picture, _shade(cloth, body, lamp, 0.0).mul_(shadow[:, None]), _soft(body.inside))
 
+    x, y, z = _head_coordinates(hair.depth, turned)
+    parted = torch.where(z > 0, _soft(_opening(x / f["face_width"], y)), 1.0)
+    parted *= _soft(1.5 * (hair.depth - head.depth) * (hair.normal[2] + 0.2))
+    strands = _strands(x / (x * x + (z + 6) ** 2 + 1).sqrt_())
+    locks = _shade(hair_colour * strands[:, None], hair, lamp, 0.05)
+    covers = _soft(hair.inside)
+    _over(picture, locks, covers)
+
     x, y, z = _head_coordinates(head.depth, turned)
     skin = _paint_skin(skin, x, y, f)
     high, low = slice(8, 52), slice(36, 64)
     _paint_eyes(skin[:, :, high], x[:, high], y[:, high], f)
-    _paint_brows(skin[:, :, high], x[:, high], y[:, high], f, hair_colour * BROW)
+    _paint_brows(skin[:, :, high], x[:, high], y[:, high], f, hair_colour)
     _paint_mouth(skin[:, :, low], x[:, low], y[:, low], f)
     arm = _between(y, -1.6 + 0 * y, -0.4 + 0 * y) * _soft(x.abs() - 14) * _soft(z + 2)
     _over(skin, FRAME, arm * f["glasses"])
     _over(picture, _shade(skin, head, lamp, 0.05), _soft(head.inside))
-
-    x, y, z = _head_coordinates(hair.depth, turned)
-    parted = torch.where(z > 0, _soft(_opening(x / f["face_width"], y)), 1.0)
-    parted *= _soft(1.5 * (hair.depth - head.depth) * (hair.normal[2] + 0.2))
-    covers = _soft(hair.inside) * (1 - _soft(head.inside) * (1 - parted))
-    strands = _strands(x / (x * x + (z + 6) ** 2 + 1).sqrt_())
-    shaded = _shade(hair_colour * strands[:, None], hair, lamp, 0.05)
-    _over(picture, shaded, covers)
+    _over(picture, locks, covers * parted)  # what hangs before the head
 
     _paint_glasses(picture, f, turned)
     return picture
@@ -502,12 +506,15 @@ def synthetic_faces(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError(f"Asked for {n!r} faces; expected a whole number, 1 or more.")
-    factors = _draw_factors(n, seed)
+    factors = draw_factors(n, seed)
     return render(factors), factors
 
 
-def _draw_factors(n: int, seed: int) -> np.ndarray:
-    """Independent and uniform; row by row, so that fewer faces are the first of more."""
+def draw_factors(n: int, seed: int) -> np.ndarray:
+    """Factors of n faces, float32 (n, k): independent, and uniform over their ranges.
+
+    Drawn row by row, so that fewer faces are the first of more.
+    """
     uniform = np.random.Generator(np.random.PCG64(seed)).random((n, len(FACTORS)))
     low, high = (np.array([getattr(f, end) for f in FACTORS]) for end in ("low", "high"))
     position = np.where([f.binary for f in FACTORS], uniform >= 0.5, uniform)

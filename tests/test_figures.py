@@ -1,0 +1,66 @@
+"""Figures say what they show; here their content, elsewhere human eyes."""
+
+import numpy as np
+import pytest
+import torch
+
+from vae_lib import figures
+from vae_lib.errors import InputError
+from vae_lib.latent import decode_images, traverse
+
+
+def test_a_mosaic_holds_every_image_in_reading_order():
+    images = np.stack([np.full((4, 4, 3), 10 * i, np.uint8) for i in range(5)])
+    sheet = figures.mosaic(images, columns=3, gap=1)
+    assert sheet.shape == (11, 16, 3)
+    assert [sheet[3, 3, 0], sheet[3, 8, 0], sheet[3, 13, 0]] == [0, 10, 20]
+    assert [sheet[8, 3, 0], sheet[8, 8, 0], sheet[8, 13, 0]] == [30, 40, 255]
+
+
+def test_traversals_are_sorted_by_kl_and_labelled_with_their_nats(model):
+    kl = [0.5, 3.25, 0.0, 1.0, 2.0, 0.1]
+    figure = figures.traversals(model, kl, dimensions=3, values=(-2, 0, 2))
+    axes = figure.axes[0]
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == ["z$_{1}$  3.25 nats", "z$_{4}$  2.00 nats", "z$_{3}$  1.00 nats"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["-2", "0", "+2"]
+    first_row = decode_images(model, traverse(torch.zeros(6), 1, (-2, 0, 2)))
+    shown = np.asarray(axes.images[0].get_array())
+    assert (shown[2:66, 2 + 66 : 2 + 66 + 64] == first_row[1]).all()
+
+
+def test_kl_of_another_model_is_refused(model):
+    with pytest.raises(InputError, match="3 KL values for a model of 6"):
+        figures.traversals(model, [1, 2, 3])
+
+
+def test_loss_curves_show_both_splits_in_their_units():
+    history = [
+        {"kind": "epoch", "epoch": e, "split": s, "excess": 10 / e, "kl": e, "psnr": e}
+        for e in (1, 2)
+        for s in ("train", "valid")
+    ]
+    figure = figures.loss_curves([{"kind": "step", "step": 1}, *history])
+    assert len(figure.axes) == 3
+    assert [len(axes.lines) for axes in figure.axes] == [2, 2, 2]
+    assert figure.axes[0].lines[1].get_ydata().tolist() == [10, 5]
+    units = [axes.get_ylabel() for axes in figure.axes]
+    assert "nats" in units[0]
+    assert "nats" in units[1]
+    assert "dB" in units[2]
+    with pytest.raises(InputError, match="no finished epoch"):
+        figures.loss_curves([{"kind": "step", "step": 1}])
+
+
+def test_reconstructions_stand_under_their_originals(model, faces):
+    figure = figures.reconstructions(model, faces.images[:3])
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    assert (shown[2:66, 2:66] == faces.images[0]).all()
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ["original", "reconstruction"]
+
+
+def test_an_interpolation_tells_how_short_its_codes_get(model):
+    a, b = torch.eye(6)[0] * 3, torch.eye(6)[1] * 3
+    labels = [t.get_text() for t in figures.interpolation(model, a, b).axes[0].get_yticklabels()]
+    assert labels == ["linear\n‖z‖ ≥ 2.1", "spherical\n‖z‖ ≥ 3.0"]
