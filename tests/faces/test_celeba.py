@@ -338,8 +338,12 @@ def write(path: Path, data: bytes) -> Path:
         (lambda folder: folder, r"should hold pictures or a zip of them, but holds neither"),
         (lambda folder: write(folder / PARTITION, b"").parent, rf"holds only {PARTITION}"),
         (lambda folder: write(folder / "faces.txt", b""), r"is neither a folder nor a zip"),
-        (lambda folder: write(folder / "a.zip", b"\n<!DOCTYPE html>"), r"Google Drive.*quota page"),
-        (lambda folder: write(folder / "a.zip", b"Rar!"), r"a\.zip is not a zip file"),
+        (lambda folder: write(folder / "a.zip", b"\n<!DOCTYPE html>"), r"a\.zip is a web page"),
+        (
+            lambda folder: write(folder / "a.zip", b"<html>Quota exceeded"),
+            r"Google Drive's page 'Quota exceeded'",
+        ),
+        (lambda folder: write(folder / "a.zip", b"Rar!"), r"a\.zip begins with b'Rar!'.* no zip"),
         (
             lambda folder: put_zip(folder / "a.zip", {"b.txt": b""}),
             r"There is no picture in a\.zip",
@@ -355,7 +359,7 @@ def test_what_holds_no_faces_is_refused_in_a_sentence(prepare, sentence, tmp_pat
 def test_a_zip_that_was_cut_off_says_after_how_many_bytes(tmp_path, opened):
     path = put_zip(tmp_path / "faces.zip", {f"{n:06d}.jpg": noisy_jpeg() for n in range(3)})
     path.write_bytes(path.read_bytes()[:20_000])
-    with pytest.raises(InputError, match=r"faces\.zip is cut off after 20,000 bytes"):
+    with pytest.raises(InputError, match=r"faces\.zip is truncated: .* after 20,000 bytes"):
         opened(path)
 
 

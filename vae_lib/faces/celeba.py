@@ -16,6 +16,7 @@ import numpy as np
 from vae_lib.errors import InputError
 from vae_lib.faces.cache import Recipe
 from vae_lib.faces.pictures import PREPROCESSING, SUFFIXES, Picture, decode
+from vae_lib.faces.verify import open_zip
 
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
 ANNOTATIONS = tuple(f"{stem}{end}" for stem in (ATTRIBUTES, PARTITION) for end in (".txt", ".csv"))
@@ -116,7 +117,7 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     InputError
         If a zip or an annotation file is damaged, no picture is found, or none is for training.
     """
-    archives = {name: _open_zip(source.root / name) for name in source.zips}
+    archives = {name: open_zip(source.root / name) for name in source.zips}
     pictures, notes = _unique(
         [Picture(_face_id(name), str(source.root / name)) for name in source.pictures]
         + [
@@ -167,24 +168,6 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
         notes=tuple(notes),
         images=decode(pictures, workers),
     )
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        with open(path, "rb") as file:
-            head = file.read(1024).lstrip().lower()
-        if head.startswith((b"<!doctype", b"<html")):
-            problem = (
-                "is a web page: Google Drive sends its quota page instead of the file when too "
-                "many people download it. Wait a day, or run `vae download celeba`"
-            )
-        elif head.startswith(b"pk"):
-            problem = f"is cut off after {path.stat().st_size:,} bytes. Download it again"
-        else:
-            problem = "is not a zip file. Download it again, or move it away"
-        raise InputError(f"{path} {problem}.") from error
 
 
 def _face_id(name: str) -> str:

@@ -31,15 +31,11 @@ def verify_archive(path: Path, md5: str | None = None, size: int | None = None) 
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is not there, or not a file; expected a zip of faces.")
-    refuse_other_than_zip(_head(path), str(path))
     length = path.stat().st_size
+    refuse_other_than_zip(_head(path), str(path))
     if size is not None and length != size:
         raise InputError(f"{path} has {length:,} bytes, expected {size:,}. Download it again.")
-    if not zipfile.is_zipfile(path):
-        raise InputError(
-            f"{path} is truncated: it begins as a zip, but its table of contents, at the end, is "
-            f"missing after {length:,} bytes. Download it again."
-        )
+    open_zip(path).close()
     if md5 is None:
         if (bad := _damaged_member(path)) is not None:
             raise InputError(f"{path} is damaged at {bad}. Download it again.")
@@ -48,6 +44,26 @@ def verify_archive(path: Path, md5: str | None = None, size: int | None = None) 
             f"{path} has the MD5 sum {found}, expected {md5}. Delete it to download it afresh; if "
             f"it is a re-packed zip that you trust, accept it with `--md5 {found}` or `--md5 any`."
         )
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open a zip for reading in place.
+
+    Raises
+    ------
+    InputError
+        If the file is a web page saved as a zip, truncated, or no zip at all.
+    """
+    try:
+        return zipfile.ZipFile(path)
+    except OSError as error:
+        raise InputError(f"Could not read {path}: {error.strerror}.") from error
+    except zipfile.BadZipFile as error:
+        refuse_other_than_zip(_head(path), str(path))
+        raise InputError(
+            f"{path} is truncated: it begins as a zip, but its table of contents, at the end, is "
+            f"missing after {path.stat().st_size:,} bytes. Download it again."
+        ) from error
 
 
 def verify_list(path: Path, md5: str) -> None:
