@@ -114,7 +114,7 @@ def test_callbacks_see_looks_and_epochs_and_may_leave_the_model_in_eval_mode(fin
 
     run = train(CONFIG, faces, device="cpu", callbacks=[watch])
     looks = [("steps", 6), ("steps", 12), ("steps", 18), ("steps", 20), ("epoch", 20)]
-    assert seen == looks + [(event, step + 20) for event, step in looks]
+    assert seen == [("start", 0)] + looks + [(event, step + 20) for event, step in looks]
     assert same_weights(weights(run), weights(finished[0]))
 
 

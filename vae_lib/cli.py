@@ -1,4 +1,4 @@
-"""The ``vae`` command: prepare, download, train, evaluate, plot."""
+"""The ``vae`` command: faces, training, measures and pictures from the shell."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import Faces, open_faces
+from vae_lib.model import VAEConfig
 from vae_lib.training import TrainConfig
 
 
@@ -116,7 +117,7 @@ class Train:
         main_process = _join_processes()
         device, reason = choose_device(self.device)
         faces = self.source.open()
-        if not main_process:
+        if not main_process:  # the main process writes and prints for all
             train(self.recipe, faces, self.out, resume=self.resume, device=device)
             return
         from vae_lib.reports import EpochGrids, ProgressLine, write_results
@@ -137,6 +138,58 @@ class Train:
                 checkpoint_seconds=self.checkpoint_seconds,
             )
         write_results(self.out, training)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Train and test one model for each beta and seed.
+
+    Each finished run leaves its results, beta_4_seed_0.json, beside its folder. Stop it whenever
+    you like: the same command skips runs whose results stand and goes on with the one it was in.
+    """
+
+    betas: tuple[float, ...] = (1, 4, 10)
+    """Weights of the KL."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds; all betas are trained with the first before the second begins."""
+    epochs: int = 10
+    """Passes over the training split."""
+    compile: bool = False
+    """Compile the step with torch.compile: a minute at first, then faster."""
+    model: OmitArgPrefixes[VAEConfig] = field(default_factory=VAEConfig)
+    source: OmitArgPrefixes[FacesChoice] = field(default_factory=FacesChoice)
+    out: Path = Path("runs/sweep")
+    """Folder for results and runs."""
+    device: str | None = None
+    """cuda, mps or cpu; the fastest one if left out."""
+
+    def run(self) -> None:
+        from vae_lib.devices import choose_device
+        from vae_lib.reports import EpochGrids, ProgressLine
+        from vae_lib.sweep import sweep
+
+        device, reason = choose_device(self.device)
+        faces = self.source.open()
+        print(reason)
+        recipe = TrainConfig(epochs=self.epochs, compile=self.compile, model=self.model)
+        with ProgressLine() as progress:
+            results = sweep(
+                recipe,
+                faces,
+                self.out,
+                self.betas,
+                self.seeds,
+                device=str(device),
+                callbacks=lambda folder: [progress, EpochGrids(folder, faces)],
+            )
+        print("beta  seed  excess nats  KL nats  active  PSNR dB   SSIM")
+        for result in results:
+            test = result["test"]
+            print(
+                f"{result['beta']:>4g}  {result['seed']:>4}  {test['excess']:>11.1f}  "
+                f"{test['kl']:>7.1f}  {test['active_01']:>6}  {test['psnr']:>7.2f}  "
+                f"{test['ssim']:.3f}"
+            )
 
 
 @dataclass(frozen=True)
@@ -231,6 +284,7 @@ Command = (
     Annotated[Prepare, subcommand("prepare")]
     | Annotated[Download, subcommand("download")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Sweep, subcommand("sweep")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Plot, subcommand("plot")]
 )

@@ -37,9 +37,9 @@ class ProgressLine:
 
     def __call__(self, training: Training, event: Event) -> None:
         batch = training.config.batch_size
-        self.bar.total = training.config.epochs * training.steps_per_epoch * batch
-        if not self.bar.n:  # a resumed run starts in the middle
-            self.bar.initial = self.bar.n = training.step * batch
+        if event == "start":
+            self.bar.reset(total=training.config.epochs * training.steps_per_epoch * batch)
+            self.bar.initial = training.step * batch  # a resumed run starts in the middle
         self.bar.update(training.step * batch - self.bar.n)
         if event == "epoch":
             valid = training.history[-1]

@@ -263,7 +263,7 @@ class Training:
         } | self.place()
 
 
-Event = Literal["steps", "epoch"]
+Event = Literal["start", "steps", "epoch"]
 Callback = Callable[[Training, Event], None]
 
 
@@ -294,8 +294,8 @@ def train(
     device : str or torch.device, optional
         Chosen by `choose_device` when not given.
     callbacks : sequence of callable
-        Each is called as ``callback(training, event)``, ``"steps"`` every fifty steps and
-        ``"epoch"`` after each epoch was measured and saved.
+        Each is called as ``callback(training, event)``: ``"start"`` before the first step,
+        ``"steps"`` after every fifty and ``"epoch"`` after each epoch was measured and saved.
     checkpoint_seconds : float
         At most about this much training is lost when the process dies.
 
@@ -353,6 +353,10 @@ def _loop(
     callbacks: Sequence[Callback],
     checkpoint_seconds: float,
 ) -> None:
+    def tell(event: Event) -> None:
+        for callback in callbacks:
+            callback(training, event)
+
     def save(weights: bool = False) -> None:
         if folder is None:
             return
@@ -364,16 +368,15 @@ def _loop(
     if training.step == 0:
         save()  # a folder that cannot be written shows before the first step, not after an hour
     saved_at = time.monotonic()
+    tell("start")
     while training.epoch < training.config.epochs:
         for step in training.steps():
             epoch_ends = step % training.steps_per_epoch == 0  # saved below, once measured
             if not epoch_ends and time.monotonic() - saved_at >= checkpoint_seconds:
                 save()
                 saved_at = time.monotonic()
-            for callback in callbacks:
-                callback(training, "steps")
+            tell("steps")
         training.finish_epoch()
         save(weights=True)
         saved_at = time.monotonic()
-        for callback in callbacks:
-            callback(training, "epoch")
+        tell("epoch")
