@@ -166,6 +166,8 @@ def test_a_write_that_finds_no_room_keeps_the_file_of_before(tmp_path):
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"missing.*--out"):
-        write_atomically(tmp_path / "missing" / "file", b"")
+def test_missing_folders_are_made_and_a_file_in_the_way_is_named(tmp_path):
+    write_atomically(tmp_path / "new" / "deep" / "file", b"content")
+    assert (tmp_path / "new" / "deep" / "file").read_bytes() == b"content"
+    with pytest.raises(InputError, match=r"Could not write .*choose a folder that exists"):
+        write_atomically(tmp_path / "new" / "deep" / "file" / "below", b"")

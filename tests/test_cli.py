@@ -183,7 +183,24 @@ def test_bad_input_is_answered_with_a_sentence_and_code_2(case, tmp_path, monkey
 def test_an_unwritable_folder_is_named(tmp_path, capsys):
     tmp_path.chmod(0o500)
     assert main(["train", *SYNTHETIC, *SMALL, "--out", str(tmp_path / "run")]) == 2
-    assert "choose a folder that you may write to with --out" in told(capsys)
+    assert "choose a folder that exists and that you may write to" in told(capsys)
+
+
+def test_torchrun_shares_one_run_among_two_processes(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    run = ["-m", "vae_lib", "train", *SYNTHETIC, *SMALL, "--epochs", "1", "--device", "cpu"]
+    result = subprocess.run(
+        [*command, *run, "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("Training on 96 synthetic faces") == 1
+    _, metadata = checkpoint.load_weights(tmp_path / "run" / "vae_synthetic.pth")
+    assert metadata["processes"] == 2
+    assert metadata["step"] == 12  # 96 faces, 8 per step over both processes together
 
 
 def test_an_unknown_option_is_explained_by_the_command_itself():

@@ -33,12 +33,15 @@ def weights_name(faces: str, beta: float) -> str:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a temporary file beside ``path``, force it to the disk, then rename it.
 
+    Missing folders are made.
+
     Raises
     ------
     InputError
         If the disk is full or the folder cannot be written; what stood there before still does.
     """
     with writing(path, len(content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -62,9 +65,9 @@ def writing(path: Path, size: int = 0) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         todo = (
-            f"free at least {max(1, 2 * size >> 20)} MB there and go on with --resume"
+            f"free at least {max(1, 2 * size >> 20)} MB there and try again, training with --resume"
             if full
-            else "choose a folder that you may write to with --out"
+            else "choose a folder that exists and that you may write to"
         )
         kept = "; what stood there before is intact" if path.is_file() else ""
         raise InputError(f"Could not write {path}: {error.strerror}{kept}; {todo}.") from error

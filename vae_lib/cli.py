@@ -1,5 +1,6 @@
 """The ``vae`` command: faces, training, measures and pictures from the shell."""
 
+import atexit
 import json
 import os
 import sys
@@ -34,7 +35,7 @@ class FacesChoice:
     strict: bool = False
     """Refuse unreadable images instead of skipping and listing them."""
 
-    def open(self) -> Faces:
+    def open(self, quiet: bool = False) -> Faces:
         faces = open_faces(
             self.data,
             kind=self.faces,
@@ -42,7 +43,7 @@ class FacesChoice:
             cache=self.cache,
             strict=self.strict,
         )
-        for note in faces.notes:
+        for note in () if quiet else faces.notes:
             print(note)
         return faces
 
@@ -116,8 +117,8 @@ class Train:
 
         main_process = _join_processes()
         device, reason = choose_device(self.device)
-        faces = self.source.open()
-        if not main_process:  # the main process writes and prints for all
+        faces = self.source.open(quiet=not main_process)
+        if not main_process:
             train(self.recipe, faces, self.out, resume=self.resume, device=device)
             return
         from vae_lib.reports import EpochGrids, ProgressLine, write_results
@@ -268,7 +269,7 @@ class Plot:
 
 
 def _join_processes() -> bool:
-    """Join the other processes that torchrun started; whether this one prints and writes."""
+    """Join the processes that torchrun started; whether this one prints and writes for all."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return True
     import torch
@@ -277,6 +278,7 @@ def _join_processes() -> bool:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    atexit.register(dist.destroy_process_group)
     return dist.get_rank() == 0
 
 

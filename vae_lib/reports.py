@@ -63,7 +63,6 @@ class EpochGrids:
         z = torch.randn(GRID, model.config.latent_size, generator=torch.Generator().manual_seed(0))
         reconstructed = decode_images(model, encode_images(model, self.images)[0])
         pairs = np.stack([self.images, reconstructed], axis=1).reshape(-1, *self.images.shape[1:])
-        self.folder.mkdir(exist_ok=True)
         for name, images in (
             ("samples", decode_images(model, z)),
             ("reconstructions", pairs),
