@@ -43,8 +43,6 @@ def plain_step(device: torch.device, x: torch.Tensor) -> Callable[[], None]:
 def our_step(training: Training) -> Callable[[], None]:
     """One step of the loop with its batch at hand; captured where the device can."""
     inputs = training.inputs(torch.arange(training.config.batch_size))
-    if training.device.type == "cuda":
-        training.take_step.capture_once(*inputs)
     return lambda: training.take_step(*inputs)
 
 

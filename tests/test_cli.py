@@ -56,7 +56,7 @@ def test_training_says_which_device_and_why_and_what_came_out(tmp_path, capsys):
     assert main(["train", *SYNTHETIC, *SMALL, "--epochs", "1", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
     assert "Device: " in printed.out
-    assert "Training on 96 synthetic faces with beta 1 for 1 epochs" in printed.out
+    assert "Training on 96 synthetic faces with beta 1, up to epoch 1." in printed.out
     assert "Validation: reconstruction" in printed.out
     assert printed.err == ""  # no progress bar where there is no terminal
 
@@ -148,6 +148,18 @@ BAD_INPUT = {
         "There is no run to resume",
     ),
     "a file that is no weights": (not_weights, "is no checkpoint"),
+    "a seed that no generator takes": (
+        lambda t: ["train", *SYNTHETIC, "--seed", "20250101120000", "--out", str(t / "out")],
+        "seed is 20250101120000",
+    ),
+    "a model that fits into no memory": (
+        lambda t: ["train", *SYNTHETIC, "--latent-size", "2000000000", "--out", str(t / "out")],
+        "does not fit into memory",
+    ),
+    "a sweep with one wrong beta": (
+        lambda t: ["sweep", *SYNTHETIC, "--betas", "1", "-1", "--out", str(t / "out")],
+        "beta is -1",
+    ),
     "an unknown device": (lambda t: ["train", "--device", "abacus"], "no device 'abacus'"),
     "images without any": (lambda t: ["train", "--faces", "images"], "vae download celeba"),
     "too few synthetic faces": (

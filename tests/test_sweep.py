@@ -1,11 +1,13 @@
 """A table of runs that can be killed."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests.conftest import SMALL
 from vae_lib.checkpoint import load_weights
+from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.sweep import sweep
 from vae_lib.training import TrainConfig
@@ -35,6 +37,21 @@ def test_a_killed_sweep_goes_on_and_keeps_what_was_finished(faces, tmp_path):
     assert (tmp_path / "beta_1_seed_0.json").stat().st_mtime_ns == finished
     at_once = sweep(RECIPE, faces, tmp_path / "other", (4,), (0,), device="cpu")
     assert at_once[0]["test"] == results[1]["test"]
+
+
+def test_results_of_another_recipe_are_not_taken_for_this_ones(faces, tmp_path):
+    sweep(RECIPE, faces, tmp_path, (1,), (0,), device="cpu")
+    other = replace(RECIPE, epochs=2)
+    with pytest.raises(InputError, match="epochs is 1 there and 2 here"):
+        sweep(other, faces, tmp_path, (1,), (0,), device="cpu")
+    with pytest.raises(InputError, match="train_images is 160 there and 80 here"):
+        sweep(RECIPE, faces.take(80, 40, 40), tmp_path, (1,), (0,), device="cpu")
+
+
+def test_a_missing_test_split_shows_before_any_training(faces, tmp_path):
+    with pytest.raises(InputError, match="test split"):
+        sweep(RECIPE, faces.take(160, 40), tmp_path, (1,), (0,), device="cpu")
+    assert not list(tmp_path.iterdir())
 
 
 def test_results_are_the_measures_of_the_whole_test_split(faces, tmp_path):

@@ -8,7 +8,9 @@ import io
 import os
 import pickle
 import tempfile
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -124,13 +126,15 @@ def load(path: Path, kind: str) -> dict[str, Any]:
                 member = archive.testzip()
             if member is not None:
                 raise zipfile.BadZipFile(f"wrong checksum of {member}")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols, which no learner can mend
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path} holds Python objects besides tensors and plain values; loading them could "
-            "run code, so it is refused. Save a state_dict instead of a whole model."
+            f"{path} is no checkpoint of vae_lib, or holds Python objects besides tensors and "
+            "plain values; loading those could run code, so it is refused."
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
     found = content.get("kind") if isinstance(content, dict) else None
     if found != kind:
@@ -185,9 +189,9 @@ def load_weights(
         model = VAE(found)
     try:
         model.load_state_dict(weights)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()
-        raise InputError(f"The weights in {path} do not fit its configuration: {first}") from error
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"The weights in {path} do not fit its configuration: {reason}") from error
     return model.to(device).eval(), metadata
 
 

@@ -1,6 +1,5 @@
 """The ``vae`` command: faces, training, measures and pictures from the shell."""
 
-import atexit
 import json
 import os
 import sys
@@ -15,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional, subcommand
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import Faces, open_faces
 from vae_lib.model import VAEConfig
-from vae_lib.training import TrainConfig
+from vae_lib.training import Event, TrainConfig, Training, check_seed
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,13 @@ class Prepare:
         faces = self.source.open()
         counts = [f"{(faces.splits == i).sum():,} {name}" for i, name in enumerate(SPLIT_NAMES)]
         print(
-            f"{len(faces):,} {faces.name} faces are ready: {', '.join(counts)}; "
+            f"{len(faces):,} {_kind_of(faces)} are ready: {', '.join(counts)}; "
             f"{len(faces.attribute_names)} attributes."
         )
+
+
+def _kind_of(faces: Faces) -> str:
+    return "faces" if faces.name == "faces" else f"{faces.name} faces"
 
 
 SPLIT_NAMES = ("for training", "for validation", "for testing")
@@ -115,30 +118,36 @@ class Train:
         from vae_lib.devices import choose_device
         from vae_lib.training import train
 
-        main_process = _join_processes()
+        out = self.out.expanduser()
+        main_process = _join_processes(self.device)
         device, reason = choose_device(self.device)
         faces = self.source.open(quiet=not main_process)
         if not main_process:
-            train(self.recipe, faces, self.out, resume=self.resume, device=device)
+            train(self.recipe, faces, out, resume=self.resume, device=device)
+            _leave_processes()
             return
         from vae_lib.reports import EpochGrids, ProgressLine, write_results
 
+        def announce(training: Training, event: Event) -> None:
+            if event == "start":
+                print(
+                    f"Training on {len(training.train_images):,} {_kind_of(faces)} with beta "
+                    f"{self.recipe.beta:g}, up to epoch {self.recipe.epochs}."
+                )
+
         print(reason)
-        print(
-            f"Training on {len(faces.split('train')):,} {faces.name} faces with "
-            f"beta {self.recipe.beta:g} for {self.recipe.epochs} epochs."
-        )
         with ProgressLine() as progress:
             training = train(
                 self.recipe,
                 faces,
-                self.out,
+                out,
                 resume=self.resume,
                 device=device,
-                callbacks=[progress, EpochGrids(self.out, faces)],
+                callbacks=[announce, progress, EpochGrids(out, faces)],
                 checkpoint_seconds=self.checkpoint_seconds,
             )
-        write_results(self.out, training)
+        write_results(out, training)
+        _leave_processes()
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,8 @@ class Sweep:
     """Seeds; all betas are trained with the first before the second begins."""
     epochs: int = 10
     """Passes over the training split."""
+    batch_size: int = 64
+    """Faces per step."""
     compile: bool = False
     """Compile the step with torch.compile: a minute at first, then faster."""
     model: OmitArgPrefixes[VAEConfig] = field(default_factory=VAEConfig)
@@ -172,12 +183,17 @@ class Sweep:
         device, reason = choose_device(self.device)
         faces = self.source.open()
         print(reason)
-        recipe = TrainConfig(epochs=self.epochs, compile=self.compile, model=self.model)
+        recipe = TrainConfig(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            compile=self.compile,
+            model=self.model,
+        )
         with ProgressLine() as progress:
             results = sweep(
                 recipe,
                 faces,
-                self.out,
+                self.out.expanduser(),
                 self.betas,
                 self.seeds,
                 device=str(device),
@@ -214,6 +230,7 @@ class Evaluate:
         from vae_lib.devices import choose_device
         from vae_lib.evaluation import evaluate
 
+        check_seed(self.seed)
         model, _ = load_weights(self.weights, choose_device(self.device)[0])
         images = self.source.open().split(self.split).images
         measures = evaluate(model, images, seed=self.seed, ssim=True).flat()
@@ -251,11 +268,18 @@ class Plot:
         from vae_lib.latent import encode_images
         from vae_lib.reports import save_figure
 
+        check_seed(self.seed)
         model, metadata = load_weights(self.weights)
         if self.kind == "samples":
             figure = figures.samples(model, seed=self.seed)
         elif self.kind == "traversal":
-            figure = figures.traversals(model, metadata["validation"]["kl_per_dimension"])
+            measured = metadata.get("validation", {})
+            if "kl_per_dimension" not in measured:
+                raise InputError(
+                    f"{self.weights} does not say what its dimensions carry; traversals are sorted "
+                    "by that. Use weights that vae train wrote."
+                )
+            figure = figures.traversals(model, measured["kl_per_dimension"])
         else:
             images = self.source.open().split(self.split).images
             generator = torch.Generator().manual_seed(self.seed)
@@ -263,23 +287,41 @@ class Plot:
             if self.kind == "reconstructions":
                 figure = figures.reconstructions(model, chosen)
             else:
+                if len(chosen) < 2:
+                    raise InputError(
+                        f"The {self.split} split holds {len(chosen)} face; an interpolation needs "
+                        "two. Choose another --split."
+                    )
                 a, b = torch.from_numpy(encode_images(model, chosen)[0][:2])
                 figure = figures.interpolation(model, a, b)
         save_figure(self.out or Path(f"{self.kind}.png"), figure)
 
 
-def _join_processes() -> bool:
+def _join_processes(device: str | None) -> bool:
     """Join the processes that torchrun started; whether this one prints and writes for all."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return True
     import torch
     import torch.distributed as dist
 
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    atexit.register(dist.destroy_process_group)
+    cuda = torch.cuda.is_available() and device != "cpu"
+    if cuda:
+        here, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if here >= gpus:
+            raise InputError(
+                f"torchrun started more processes than the {gpus} GPUs of this machine; use "
+                f"--nproc-per-node={gpus}, or --device cpu."
+            )
+        torch.cuda.set_device(here)
+    dist.init_process_group("nccl" if cuda else "gloo")
     return dist.get_rank() == 0
+
+
+def _leave_processes() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 Command = (
@@ -297,13 +339,16 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_: f"vae: {message}\n"
     try:
         tyro.cli(Command, prog="vae", args=arguments, description=__doc__).run()
+        return 0
     except InputError as error:
-        print(f"vae: {error}", file=sys.stderr)
-        return 2
+        sentence, code = str(error), 2
     except TrainingStopped as error:
-        print(f"vae: {error}", file=sys.stderr)
-        return 1
+        sentence, code = str(error), 1
     except KeyboardInterrupt:
-        print("vae: interrupted; a training run goes on with --resume.", file=sys.stderr)
-        return 130
-    return 0
+        sentence, code = "interrupted; a training run goes on with --resume.", 130
+    except BrokenPipeError:  # whoever read the output, as in `vae … | head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print(f"vae: {sentence}", file=sys.stderr)
+    return code

@@ -1,5 +1,7 @@
 """Where the arithmetic runs, and in which precision it runs fastest there."""
 
+import platform
+
 import torch
 
 from vae_lib.errors import InputError
@@ -41,6 +43,13 @@ def choose_device(name: str | None = None) -> tuple[torch.device, str]:
             f"The device {name!r} is not on this machine; leave --device out to use what is there."
         )
     return device, f"Device: {device}, as asked."
+
+
+def processor_name(device: torch.device) -> str:
+    """What the arithmetic runs on, by its maker's name where that is known."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
 
 
 def faster_in_bfloat16(device: torch.device) -> bool:

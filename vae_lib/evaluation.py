@@ -50,7 +50,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a model on every image given, the last partial batch included.
 
-    BatchNorm runs in eval mode and arithmetic in float32; the model's own mode is restored.
+    BatchNorm runs in eval mode, and arithmetic in float32 (on CUDA, as PyTorch's default has it,
+    convolutions in TF32); the model's own mode is restored.
 
     Parameters
     ----------
@@ -70,11 +71,7 @@ def evaluate(
     InputError
         If there are no images, or their size is not the model's.
     """
-    size = model.config.image_size
-    if len(images) == 0 or images.shape[1:] != (size, size, 3):
-        raise InputError(
-            f"Found images of shape {images.shape}; this model wants (n, {size}, {size}, 3), n ≥ 1."
-        )
+    check_images(model, images)
     device = model.to_mu.weight.device
     noise = torch.randn(
         len(images), model.config.latent_size, generator=torch.Generator().manual_seed(seed)
@@ -113,6 +110,15 @@ def evaluate(
         images=len(images),
         kl_per_dimension=tuple(dimensions.tolist()),
     )
+
+
+def check_images(model: VAE, images: np.ndarray) -> None:
+    """Raise InputError unless there are images, of the size that the model wants."""
+    size = model.config.image_size
+    if len(images) == 0 or images.shape[1:] != (size, size, 3):
+        raise InputError(
+            f"Found images of shape {images.shape}; this model wants (n, {size}, {size}, 3), n ≥ 1."
+        )
 
 
 def psnr(decoded: Tensor, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_lib.errors import InputError
+from vae_lib.evaluation import check_images
 from vae_lib.faces.batches import to_pixels
 from vae_lib.model import VAE
 
@@ -23,12 +24,18 @@ def encode_images(
     model : VAE
         In eval mode.
     images : ndarray of uint8, shape (n, h, w, 3)
-        Any number of faces.
+        At least one face, of the model's size.
 
     Returns
     -------
     mu, logvar : ndarray of float32, each of shape (n, latent_size)
+
+    Raises
+    ------
+    InputError
+        If there are no images, or their size is not the model's.
     """
+    check_images(model, images)
     device = model.to_mu.weight.device
     parts = [
         torch.stack(

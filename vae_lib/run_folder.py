@@ -42,12 +42,6 @@ class RunFolder:
         self.saved_step = 0
         if resume and not self.path.is_dir():
             raise InputError(f"There is no run to resume in {path}; leave --resume out to start.")
-        standing = [file for file in (self.state, self.weights, self.history) if file.exists()]
-        if standing and not resume:
-            raise InputError(
-                f"{self.path} already holds a run ({standing[0].name}); add --resume to go on "
-                "with it, or choose another folder with --out."
-            )
         self.lock = filelock.FileLock(self.path / ".lock")
         with checkpoint.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -57,6 +51,26 @@ class RunFolder:
                 raise InputError(
                     f"Another process is training in {self.path}; choose another --out."
                 ) from None
+            for file in (self.state, self.weights):
+                for leftover in self.path.glob(f".{file.name}.*"):  # of a write that was killed
+                    leftover.unlink()
+        if standing := self._standing(self.state, self.weights, self.history):
+            if not resume:
+                self.lock.release()
+                raise InputError(
+                    f"{self.path} already holds a run ({standing}); add --resume to go on with "
+                    "it, or choose another folder with --out."
+                )
+            if not self.state.exists():
+                self.lock.release()
+                raise InputError(
+                    f"{self.path} holds {standing} but no {self.state.name} to go on from; "
+                    "choose another folder with --out."
+                )
+
+    def _standing(self, *files: Path) -> str:
+        """Those of the files that hold something, by name."""
+        return ", ".join(f.name for f in files if f.exists() and f.stat().st_size)
 
     def load(self, identity: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
         """The checkpoint's state and the history up to it; nothing if there is none yet.

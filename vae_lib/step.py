@@ -25,6 +25,8 @@ class Step:
         Adam's step size.
     compile : bool
         Fuse the arithmetic with torch.compile.
+    capture : bool
+        Record the step as a CUDA graph at its first call; only on CUDA, in a single process.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Step:
         beta: float = 1.0,
         learning_rate: float = 1e-3,
         compile: bool = False,
+        capture: bool = False,
     ) -> None:
         self.model, self.device, self.beta = model, device, beta
         self.bfloat16 = faster_in_bfloat16(device)
@@ -42,11 +45,11 @@ class Step:
             model.parameters(),
             lr=learning_rate,
             fused=True,
-            capturable=device.type == "cuda",
+            capturable=capture,
         )
         self.forward = torch.compile(self.objective) if compile else self.objective
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.tried_to_capture = False
+        self.capture_next = capture
 
     def objective(self, images: Tensor, flips: Tensor, noise: Tensor) -> Objective:
         """The loss of a uint8 batch (n, h, w, 3) with given flips (n,) and noise (n, d)."""
@@ -61,6 +64,9 @@ class Step:
 
     def __call__(self, images: Tensor, flips: Tensor, noise: Tensor) -> Tensor:
         """Update the weights; (3,): loss, reconstruction and KL, nats per image."""
+        if self.capture_next:
+            self.capture_next = False
+            self._try_to_capture(images, flips, noise)
         if self.graph is None:
             return self.run(images, flips, noise)
         for fixed, new in zip(self.inputs, (images, flips, noise), strict=True):
@@ -75,13 +81,11 @@ class Step:
         self.optimizer.step()
         return torch.stack(objective).detach()
 
-    def capture_once(self, images: Tensor, flips: Tensor, noise: Tensor) -> None:
-        """Capture the step at the first call; where that fails, training goes on without."""
-        if self.tried_to_capture:
-            return
-        self.tried_to_capture = True
+    def _try_to_capture(self, images: Tensor, flips: Tensor, noise: Tensor) -> None:
         try:
-            self.capture(images, flips, noise)
+            self._capture(images, flips, noise)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             warnings.warn(
                 f"The step could not be captured as a CUDA graph ({error}); it runs uncaptured, "
@@ -89,7 +93,7 @@ class Step:
                 stacklevel=2,
             )
 
-    def capture(self, images: Tensor, flips: Tensor, noise: Tensor) -> None:
+    def _capture(self, images: Tensor, flips: Tensor, noise: Tensor) -> None:
         """Record the step as a CUDA graph: batch 64 is bound by kernel launches without it.
 
         The warm-up that PyTorch asks for takes real steps, so weights and Adam's state are put
@@ -103,16 +107,19 @@ class Step:
         self.inputs = (images.clone(), flips.clone(), noise.clone())
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                self.run(*self.inputs)
-        torch.cuda.current_stream().wait_stream(side)
-        with torch.no_grad():
-            for value, old in zip(self.model.state_dict().values(), before, strict=True):
-                value.copy_(old)
-            for p, old in zip(self.model.parameters(), moments, strict=True):
-                for name, value in self.optimizer.state[p].items():
-                    value.copy_(old[name]) if old else value.zero_()
+        try:
+            with torch.cuda.stream(side), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the step is capturable and not yet captured
+                for _ in range(3):
+                    self.run(*self.inputs)
+        finally:
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.no_grad():
+                for value, old in zip(self.model.state_dict().values(), before, strict=True):
+                    value.copy_(old)
+                for p, old in zip(self.model.parameters(), moments, strict=True):
+                    for name, value in self.optimizer.state[p].items():
+                        value.copy_(old[name]) if old else value.zero_()
         graph = torch.cuda.CUDAGraph()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.cuda.graph(graph):

@@ -7,10 +7,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from vae_lib.checkpoint import load_weights, weights_name, write_atomically
+from vae_lib.checkpoint import differing, load_weights, weights_name, write_atomically
+from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
-from vae_lib.faces.dataset import Faces
-from vae_lib.training import Callback, TrainConfig, train
+from vae_lib.faces.dataset import SPLITS, Faces
+from vae_lib.training import Callback, TrainConfig, flat_recipe, train
 
 
 def run_name(beta: float, seed: int) -> str:
@@ -49,15 +50,24 @@ def sweep(
     Returns
     -------
     list of dict
-        The results, in the order of the table: ``beta``, ``seed``, ``test`` (the measures of
-        `vae_lib.evaluation.Evaluation`), ``kl_per_dimension`` and ``training``, the facts that
-        travel with the weights.
+        The results, in the order of the table: ``identity``, ``beta``, ``seed``, ``test`` (the
+        measures of `vae_lib.evaluation.Evaluation`), ``kl_per_dimension`` and ``training``, the
+        facts that travel with the weights.
+
+    Raises
+    ------
+    InputError
+        Before any training where a recipe makes no sense or a split is empty; later if results
+        that stand in `out` are those of another recipe or of other faces.
     """
+    table = [replace(recipe, beta=beta, seed=seed) for seed, beta in product(seeds, betas)]
+    faces.split("test")  # a missing split shows now, not after an hour of training
     results = []
-    for seed, beta in product(seeds, betas):
-        folder, file = Path(out) / run_name(beta, seed), Path(out) / f"{run_name(beta, seed)}.json"
+    for config in table:
+        folder = Path(out) / run_name(config.beta, config.seed)
+        file = folder.with_name(f"{folder.name}.json")
+        expected = json.loads(json.dumps(identity(config, faces)))
         if not file.exists():
-            config = replace(recipe, beta=beta, seed=seed)
             train(
                 config,
                 faces,
@@ -66,10 +76,23 @@ def sweep(
                 device=device,
                 callbacks=callbacks(folder),
             )
-            result = measure(folder / weights_name(faces.name, beta), faces, device)
+            weights = folder / weights_name(faces.name, config.beta)
+            result = {"identity": expected} | measure(weights, faces, device)
             write_atomically(file, (json.dumps(result, indent=1) + "\n").encode())
-        results.append(json.loads(file.read_text()))
+        result = json.loads(file.read_text())
+        if result["identity"] != expected:
+            raise InputError(
+                f"{file} holds the results of another run: "
+                f"{differing(expected, result['identity'])}. Choose another --out."
+            )
+        results.append(result)
     return results
+
+
+def identity(config: TrainConfig, faces: Faces) -> dict[str, Any]:
+    """What the results of a run depend on, as far as another machine can repeat it."""
+    sizes = {f"{name}_images": len(faces.split(name)) for name in SPLITS}
+    return flat_recipe(config) | {"faces": faces.name} | sizes
 
 
 def measure(weights: Path, faces: Faces, device: str | None = None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vae_lib import checkpoint
-from vae_lib.devices import choose_device
+from vae_lib.devices import choose_device, processor_name
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.batches import Batches
@@ -29,6 +29,12 @@ from vae_lib.step import Step
 
 LOG_EVERY = 50  # steps between looks at the loss: a look makes the CPU wait for the GPU
 TRAIN_SAMPLE = 2_000  # training faces on which each epoch measures what validation measures
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError unless ``seed`` is one that every generator takes."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed}; it must be at least 0 and below 2³² (4,294,967,296).")
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,7 @@ class TrainConfig:
             raise InputError(f"batch_size is {self.batch_size}; BatchNorm needs at least 2.")
         if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
             raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0.")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; it must be at least 0.")
+        check_seed(self.seed)
         if self.compile and not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
             raise InputError("--compile needs a C++ compiler and found none; install g++ or clang.")
 
@@ -89,6 +94,8 @@ class Training:
     ) -> None:
         self.config, self.faces = config, faces
         self.device = choose_device(None if device is None else str(device))[0]
+        if self.device.type == "cuda":  # streams, graphs and generators follow the current device
+            torch.cuda.set_device(self.device)
         self.rank, self.world = (
             (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         )
@@ -103,7 +110,13 @@ class Training:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            model = VAE(config.model)
+            try:
+                model = VAE(config.model)
+            except (RuntimeError, MemoryError) as error:
+                raise InputError(
+                    f"A model with {config.model.latent_size:,} latent dimensions and channels "
+                    f"{config.model.channels} does not fit into memory; choose a smaller one."
+                ) from error
         self.model = model.to(self.device, memory_format=torch.channels_last)
         wrapped = nn.parallel.DistributedDataParallel(model) if self.world > 1 else model
         self.take_step = Step(
@@ -112,6 +125,7 @@ class Training:
             beta=config.beta,
             learning_rate=config.learning_rate,
             compile=config.compile,
+            capture=self.device.type == "cuda" and self.world == 1,
         )
         self.optimizer = self.take_step.optimizer
         # Flips and noise; the order of the faces follows from (seed, epoch) alone.
@@ -143,11 +157,8 @@ class Training:
         for rows in self.batches.epoch(
             self.config.batch_size, self.config.seed, self.epoch, skip=done
         ):
-            inputs = self.inputs(rows)
-            if self.device.type == "cuda" and self.world == 1:
-                self.take_step.capture_once(*inputs)
             self.model.train()  # a callback may have looked at it in eval mode
-            losses.append(self.take_step(*inputs))
+            losses.append(self.take_step(*self.inputs(rows)))
             self.step += 1
             if len(losses) == LOG_EVERY or self.step % self.steps_per_epoch == 0:
                 self._log_steps(losses)
@@ -171,8 +182,11 @@ class Training:
         return self.batches.gather(rows[share]), flips[share], noise[share]
 
     def _log_steps(self, losses: list[Tensor]) -> None:
-        first = self.step - len(losses) + 1
-        for step, values in enumerate(torch.stack(losses).tolist(), start=first):
+        first, looked = self.step - len(losses) + 1, torch.stack(losses)
+        if self.world > 1:  # each process saw its share of the batches
+            dist.all_reduce(looked)
+            looked /= self.world
+        for step, values in enumerate(looked.tolist(), start=first):
             names = ("loss", "reconstruction", "kl")
             if not all(map(math.isfinite, values)):
                 raise TrainingStopped(
@@ -203,15 +217,16 @@ class Training:
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be the same run; epochs may grow."""
-        recipe = asdict(self.config)
-        model = recipe.pop("model")
+        recipe = flat_recipe(self.config)
         del recipe["epochs"]
-        return recipe | model | {"faces": self.faces.fingerprint}
+        return recipe | {"faces": f"{self.faces.name} {self.faces.fingerprint[:16]}"}
 
     def place(self) -> dict[str, Any]:
         """What floating-point results depend on besides the recipe."""
         return {
             "device": self.device.type,
+            "processor": processor_name(self.device),
+            "bfloat16": self.take_step.bfloat16,
             "threads": torch.get_num_threads(),
             "processes": self.world,
             "torch": str(torch.__version__),
@@ -241,7 +256,10 @@ class Training:
         """Go on from `state`; a sentence where this cannot be bit by bit, else empty."""
         self.epoch, self.step, self.history = state["epoch"], state["step"], history
         self.model.load_state_dict(state["model"])
+        capturable = self.optimizer.param_groups[0]["capturable"]
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:  # this device's, not the checkpoint's
+            group["capturable"] = capturable
         if state["place"]["device"] == self.device.type:
             self.generator.set_state(state["generator"])
         changed = checkpoint.differing(self.place(), state["place"])
@@ -259,8 +277,13 @@ class Training:
             "epoch": self.epoch,
             "step": self.step,
             "validation": valid[-1] if valid else {},
-            "bfloat16": self.take_step.bfloat16,
         } | self.place()
+
+
+def flat_recipe(config: TrainConfig) -> dict[str, Any]:
+    """The recipe and the model's shape as one flat dictionary."""
+    recipe = asdict(config)
+    return recipe | recipe.pop("model")
 
 
 Event = Literal["start", "steps", "epoch"]
@@ -289,8 +312,8 @@ def train(
         Folder for ``history.jsonl``, ``checkpoint.pt`` and the weights; without it nothing is
         written.
     resume : bool
-        Go on from the checkpoint in `out`. On the same machine with the same number of threads
-        the result equals that of an uninterrupted run bit by bit.
+        Go on from the checkpoint in `out`. On the same CPU with the same number of threads the
+        result equals that of an uninterrupted run bit by bit; a GPU may add in another order.
     device : str or torch.device, optional
         Chosen by `choose_device` when not given.
     callbacks : sequence of callable
@@ -312,12 +335,14 @@ def train(
         If the loss or a weight stops being a number.
     """
     training = Training(config, faces, device)
-    folder = None
-    if out is not None and training.rank == 0:
-        name = checkpoint.weights_name(faces.name, config.beta)
-        folder = RunFolder(out, name, resume)
+    folder, saved = _open_folder(training, out, resume)
+    if saved is not None:
+        note = training.restore(*saved)
+    else:
+        note = "No checkpoint was written yet: starting from step 0." if resume else ""
+    if note and training.rank == 0:
+        warnings.warn(note, stacklevel=2)
     try:
-        _resume(training, folder if resume else None)
         _loop(training, folder, callbacks, checkpoint_seconds)
     except TrainingStopped as error:
         left = "Nothing was saved."
@@ -327,24 +352,38 @@ def train(
             f"{error} {left} Start anew with a smaller learning rate "
             f"(it is {config.learning_rate:g}) or a smaller beta (it is {config.beta:g})."
         ) from None
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            "The memory of the GPU ran out. Close other notebooks that use it, choose a smaller "
+            f"--batch-size (it is {config.batch_size}), or train with --device cpu."
+        ) from error
     finally:
         if folder is not None:
             folder.lock.release()
     return training
 
 
-def _resume(training: Training, folder: RunFolder | None) -> None:
-    saved = None if folder is None else folder.load(training.identity())
-    if training.world > 1:  # one process reads, all go on from the same state
-        box = [saved]
+def _open_folder(
+    training: Training, out: Path | None, resume: bool
+) -> tuple[RunFolder | None, tuple[dict[str, Any], list[dict[str, Any]]] | None]:
+    """The run's folder, in the first process alone, and what was saved there, in all of them."""
+    folder, saved, problem = None, None, None
+    if out is not None and training.rank == 0:
+        name = checkpoint.weights_name(training.faces.name, training.config.beta)
+        try:
+            folder = RunFolder(out, name, resume)
+            saved = folder.load(training.identity()) if resume else None
+        except InputError as error:
+            problem = error
+    if training.world > 1:
+        box = [saved, problem]
         dist.broadcast_object_list(box)
-        saved = box[0]
-    if saved is not None:
-        note = training.restore(*saved)
-    else:
-        note = "" if folder is None else "No checkpoint was written yet: starting from step 0."
-    if note and training.rank == 0:
-        warnings.warn(note, stacklevel=3)
+        saved, problem = box
+    if problem is not None:
+        if folder is not None:
+            folder.lock.release()
+        raise problem
+    return folder, saved
 
 
 def _loop(

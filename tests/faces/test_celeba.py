@@ -218,12 +218,49 @@ def test_other_pictures_go_by_their_path_and_hidden_files_are_no_pictures(tmp_pa
     assert faces.splits.tolist() == sorted(split_by_hash(name) for name in faces.ids)
 
 
-def test_of_a_name_met_twice_the_unpacked_file_wins(tmp_path, opened):
+def test_of_a_listed_name_met_twice_the_unpacked_file_wins(tmp_path, opened):
     folder = put_faces(tmp_path / "faces", 1)
     put_zip(folder / "a.zip", {"000001.jpg": picture_bytes((99, 99, 99))})
+    (folder / PARTITION).write_text("000001.jpg 0\n")
     faces = opened(folder)
     assert faces.images[0, 0, 0].tolist() == [1, 1, 1]
     assert "Skipped 1 repeated file names." in faces.notes
+
+
+def test_pictures_that_merely_share_their_names_are_all_kept(tmp_path, opened):
+    for folder in ("men", "women"):
+        put_faces(tmp_path / "faces" / folder, 3)
+    put_zip(tmp_path / "faces" / "a.zip", {"000001.jpg": picture_bytes((99, 99, 99))})
+    faces = opened(tmp_path / "faces")
+    assert faces.name == "faces"
+    assert len(faces) == 7
+    assert {"men/000001.jpg", "women/000001.jpg", "a.zip/000001.jpg"} < set(faces.ids.tolist())
+
+
+def test_annotations_one_level_above_the_pictures_are_found(tmp_path, opened):
+    put_faces(tmp_path / "img_align_celeba", 2)
+    (tmp_path / "list_eval_partition.csv").write_text(
+        "image_id, partition\n000001.jpg, 0\n000002.jpg, 2\n"
+    )
+    faces = opened(tmp_path / "img_align_celeba")
+    assert faces.splits.tolist() == [0, 2]
+
+
+def test_celeba_root_is_named_where_it_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setenv("CELEBA_ROOT", str(tmp_path / "missing"))
+    with pytest.raises(InputError, match=r"CELEBA_ROOT names .*missing"):
+        open_faces()
+
+
+def test_touching_the_files_does_not_change_what_the_faces_are(tmp_path, opened):
+    folder = put_faces(tmp_path / "faces", 3)
+    before = opened(folder)
+    for path in folder.iterdir():
+        os.utime(path, (1, 1))
+    after = opened(folder)
+    assert after.fingerprint == before.fingerprint
+    (folder / "000001.jpg").write_bytes(picture_bytes((200, 0, 0)))
+    assert opened(folder).fingerprint != before.fingerprint
 
 
 def test_a_loop_of_links_ends(faces_folder, opened):

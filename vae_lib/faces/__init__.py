@@ -59,8 +59,13 @@ def open_faces(
         raise InputError(f"There is no kind {kind!r}; use auto, images or synthetic.")
     if kind == "synthetic" and data is not None:
         raise InputError(f"Synthetic faces are drawn, not read from {data}: drop one of the two.")
-    if kind != "synthetic":
-        data = data or os.environ.get("CELEBA_ROOT")
+    if kind != "synthetic" and not data:
+        data = os.environ.get("CELEBA_ROOT")
+        if data and not Path(data).expanduser().exists():
+            raise InputError(
+                f"The environment variable CELEBA_ROOT names {data}, which is not there. Correct "
+                "it, unset it, or name a folder with --data."
+            )
     if data:
         source = find_source(Path(data).expanduser())
         return open_cached(

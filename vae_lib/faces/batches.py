@@ -25,7 +25,7 @@ class Batches:
 
     On CUDA all images live on the device when they fit into half of its free memory (a class
     may share one GPU); otherwise each batch is gathered from the memory-mapped cache and, for
-    CUDA, copied through pinned memory while the GPU still works on the batch before.
+    CUDA, goes through pinned memory, so that the next one is gathered while the GPU still works.
 
     Parameters
     ----------

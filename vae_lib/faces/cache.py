@@ -1,6 +1,7 @@
 """The faces as one flat file of bytes: prepared once, memory-mapped ever after."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from vae_lib.errors import InputError
 from vae_lib.faces.dataset import Faces
 
-VERSION = 1  # of the cache's own layout
+VERSION = 2  # of the cache's own layout
 IMAGE_SHAPE = (64, 64, 3)
 IMAGE_BYTES = 64 * 64 * 3
 
@@ -121,12 +122,15 @@ def _build(folder: Path, fingerprint: str, recipe: Recipe) -> None:
 
 def _write(folder: Path, fingerprint: str, recipe: Recipe) -> None:
     reasons = []  # for each row: why it is left out, or None
+    content = hashlib.sha256()
     bar = tqdm(desc="Preparing faces", total=len(recipe.ids), unit=" faces", disable=None)
     # Ordinary writes, in order: on a full disk they raise, where a memory map dies of SIGBUS.
     with open(folder / "images.u8", "wb") as file, bar:
         for chunk in recipe.images:
             reasons += [image if isinstance(image, Exception) else None for image in chunk]
-            file.write(b"".join(image for image in chunk if isinstance(image, bytes)))
+            images = b"".join(image for image in chunk if isinstance(image, bytes))
+            file.write(images)
+            content.update(images)
             bar.update(len(chunk))
         _flush(file)
 
@@ -134,18 +138,17 @@ def _write(folder: Path, fingerprint: str, recipe: Recipe) -> None:
     unreadable = [(str(id), str(why)) for id, why in zip(recipe.ids, reasons, strict=True) if why]
     if not kept.any():
         raise InputError(f"None of the {len(kept):,} pictures can be read: {_listed(unreadable)}.")
+    rows = {name: getattr(recipe, name)[kept] for name in ("ids", "splits", "attributes")}
     with open(folder / "rows.npz", "wb") as file:
-        np.savez(
-            file,
-            ids=recipe.ids[kept],
-            splits=recipe.splits[kept],
-            attributes=recipe.attributes[kept],
-        )
+        np.savez(file, **rows)
         _flush(file)
+    for values in rows.values():
+        content.update(values.tobytes())
     manifest = {
         "name": recipe.name,
         "shape": [int(kept.sum()), *IMAGE_SHAPE],
-        "fingerprint": fingerprint,
+        "made_from": fingerprint,
+        "fingerprint": content.hexdigest(),
         "attribute_names": recipe.attribute_names,
         "notes": recipe.notes,
         "unreadable": unreadable,
@@ -170,7 +173,10 @@ def _load(folder: Path, strict: bool) -> Faces:
                 f"{len(unreadable):,} pictures cannot be read: {_listed(unreadable)}. "
                 "Replace or delete them, or open the faces without strict."
             )
-        notes.append(f"Left out {len(unreadable):,} unreadable pictures: {_listed(unreadable)}.")
+        notes.append(
+            f"Left out {len(unreadable):,} unreadable pictures: {_listed(unreadable)}. "
+            f"All of them are named in {folder / 'cache.json'}."
+        )
     with np.load(folder / "rows.npz") as rows:
         return Faces(
             name=manifest["name"],

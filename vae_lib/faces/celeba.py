@@ -52,6 +52,9 @@ def find_source(data: Path) -> Source:
         root = data
         try:
             stamps = sorted(_walk(data))
+            if not any(stamp.split("\0")[0].endswith(ANNOTATIONS) for stamp in stamps):
+                beside = [data.absolute().parent / name for name in ANNOTATIONS]
+                stamps += [_stamp(f"../{p.name}", p.stat()) for p in beside if p.is_file()]
         except OSError as error:
             raise InputError(f"Cannot list {error.filename}: {error.strerror}.") from error
     elif data.suffix.lower() == ".zip":
@@ -118,19 +121,22 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
         If a zip or an annotation file is damaged, no picture is found, or none is for training.
     """
     archives = {name: open_zip(source.root / name) for name in source.zips}
-    pictures, notes = _unique(
-        [Picture(_face_id(name), str(source.root / name)) for name in source.pictures]
+    listed = _find_annotation(PARTITION, source, archives)
+    described = _find_annotation(ATTRIBUTES, source, archives)
+    pictures, notes = _named(
+        [Picture(name, str(source.root / name)) for name in source.pictures]
         + [
-            Picture(_face_id(member), member, archive)
-            for archive in archives.values()
+            Picture(f"{name}/{member}", member, archive)
+            for name, archive in archives.items()
             for member in archive.namelist()
             if member.lower().endswith(SUFFIXES) and not _is_hidden(member)
-        ]
+        ],
+        annotated=bool(listed or described),
     )
     if not pictures:
         raise InputError(f"There is no picture in {', '.join(archives)} ({source.root}).")
 
-    if annotation := _find_annotation(PARTITION, source, archives):
+    if annotation := listed:
         partition = parse_partition(*annotation)
         found = [picture for picture in pictures if picture.id in partition]
         notes += _partition_notes(len(pictures), len(found), len(partition), annotation[0])
@@ -149,7 +155,7 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     ids = [picture.id for picture in pictures]
 
     names, attributes = (), np.zeros((len(ids), 0), np.float32)
-    if annotation := _find_annotation(ATTRIBUTES, source, archives):
+    if annotation := described:
         names, values = parse_attributes(*annotation)
         unknown = [""] * len(names)
         table = np.array([values.get(id, unknown) for id in ids])
@@ -180,11 +186,20 @@ def _is_hidden(member: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in member.split("/"))
 
 
-def _unique(pictures: list[Picture]) -> tuple[list[Picture], list[str]]:
+def _named(pictures: list[Picture], annotated: bool) -> tuple[list[Picture], list[str]]:
+    """Give CelebA's pictures CelebA's ids, and all others their paths.
+
+    Where annotation files list the names, the first of several pictures with one id counts.
+    Elsewhere men/000001.jpg and women/000001.jpg are two pictures: if any two share an id, all
+    keep their whole paths, with the name of their zip.
+    """
+    renamed = [p._replace(id=_face_id(p.path if p.archive else p.id)) for p in pictures]
     first = {}
-    for picture in pictures:
+    for picture in renamed:
         first.setdefault(picture.id, picture)
     repeats = len(pictures) - len(first)
+    if repeats and not annotated:
+        return pictures, []
     return list(first.values()), [f"Skipped {repeats:,} repeated file names."] if repeats else []
 
 
@@ -199,7 +214,10 @@ def _find_annotation(
         return min(found, key=lambda name: (name.count("/"), name), default=None)
 
     if name := nearest(source.annotations):
-        return name, (source.root / name).read_bytes()
+        try:
+            return name, (source.root / name).read_bytes()
+        except OSError as error:
+            raise InputError(f"Cannot read {source.root / name}: {error.strerror}.") from error
     for archive in archives.values():
         if name := nearest(archive.namelist()):
             return name, archive.read(name)
@@ -220,7 +238,7 @@ def _fields(name: str, text: bytes) -> Iterator[tuple[int, list[str]]]:
     separator = "," if name.endswith(".csv") else None
     for number, line in enumerate(text.decode("utf-8-sig", errors="replace").split("\n"), 1):
         if line.strip():
-            yield number, line.strip().split(separator)
+            yield number, [field.strip() for field in line.strip().split(separator)]
 
 
 def parse_partition(name: str, text: bytes) -> dict[str, int]:

@@ -30,7 +30,7 @@ class Faces:
     attribute_names : tuple of str
         The ``k`` names.
     fingerprint : str
-        Changes whenever the pictures, the splits or the attributes could have changed.
+        Hash of the pixels, ids, splits and attributes, wherever they were read from.
     notes : tuple of str
         Sentences worth showing to whoever opened the faces: how many of the listed images were
         found, which files were skipped.
@@ -62,7 +62,7 @@ class Faces:
         if start == stop:
             raise InputError(
                 f"The {name} split of these {len(self):,} faces is empty. "
-                "Check list_eval_partition.txt, or remove it to split by file name."
+                "Add more faces, or check list_eval_partition.txt if there is one."
             )
         return self._rows(slice(start, stop))
 

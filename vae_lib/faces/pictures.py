@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from vae_lib.errors import InputError
@@ -126,6 +126,8 @@ def _pixels(picture: Picture) -> bytes | Exception:
         if image.width * image.height > MAX_PIXELS:
             raise InputError(f"{image.width}x{image.height} pixels are too many")
         return prepare_image(image).tobytes()
+    except UnidentifiedImageError:
+        return InputError("no picture in a known format")
     except Exception as error:  # on a broken file PIL may raise nearly anything
         return error
 
