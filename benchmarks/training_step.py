@@ -70,7 +70,7 @@ def main() -> None:
 
     batch = TrainConfig().batch_size
     eager, compiled = (Training(TrainConfig(compile=c), faces, device) for c in (False, True))
-    x = to_pixels(torch.from_numpy(faces.images[:batch])).contiguous().to(device)
+    x = to_pixels(torch.from_numpy(faces.images[:batch].copy())).contiguous().to(device)
     steps = {
         "plain reference": plain_step(device, x),
         "this package": our_step(eager),
