@@ -422,7 +422,8 @@ def test_the_baseline_learns_real_faces():
     few = faces.take(600, 100)
     run = train(TrainConfig(epochs=2, batch_size=32), few, device="cpu")
     losses = [r["reconstruction"] for r in run.history if r["kind"] == "step"]
-    assert 8_000 < losses[0] < 9_000  # an untrained decoder says 0.5: 12,288 ln 2 = 8,517 nats
+    # Saying 0.5 everywhere costs 12,288 ln 2 = 8,517 nats; an untrained decoder is a bit worse.
+    assert 8_500 < losses[0] < 10_500
     assert np.mean(losses[-5:]) < 7_300
     # A property of the pixels, not of the model: what no decoder can undercut.
     valid = run.history[-1]
