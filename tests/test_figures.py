@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
 
 from vae_lib import figures
 from vae_lib.errors import InputError
@@ -27,6 +28,22 @@ def test_traversals_are_sorted_by_kl_and_labelled_with_their_nats(model):
     first_row = decode_images(model, traverse(torch.zeros(6), 1, (-2, 0, 2)))
     shown = np.asarray(axes.images[0].get_array())
     assert (shown[2:66, 2 + 66 : 2 + 66 + 64] == first_row[1]).all()
+
+
+def test_a_notebook_shows_every_figure_as_a_picture(model, faces):
+    kl = [1.0] * 6
+    history = [
+        {"kind": "epoch", "epoch": 1, "split": "valid", "excess": 1, "kl": 1, "psnr": 1},
+    ]
+    for figure in (
+        figures.traversals(model, kl),
+        figures.samples(model),
+        figures.reconstructions(model, faces.images[:3]),
+        figures.loss_curves(history),
+        figures.interpolation(model, torch.eye(6)[0], torch.eye(6)[1]),
+    ):
+        shown, _ = DisplayFormatter().format(figure)
+        assert shown["image/png"].startswith(b"\x89PNG")
 
 
 def test_kl_of_another_model_is_refused(model):

@@ -1,5 +1,6 @@
 """Figures of the course. Each function returns a Matplotlib figure and shows or saves nothing."""
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,15 @@ from vae_lib.latent import decode_images, encode_images, interpolate, traverse
 from vae_lib.model import VAE
 
 CELL = 0.85  # inches that one face takes in a figure
+
+
+class Picture(Figure):
+    """A figure that notebooks show by themselves: no pyplot, whose backend is the user's choice."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
 
 
 def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
@@ -41,7 +51,7 @@ def loss_curves(history: Sequence[dict[str, Any]]) -> Figure:
     epochs = [record for record in history if record["kind"] == "epoch"]
     if not epochs:
         raise InputError("The history holds no finished epoch yet; train for at least one.")
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    figure = Picture(figsize=(11, 3.4), layout="constrained")
     panels = (
         ("excess", "reconstruction above the\npixels' entropy (nats per image)"),
         ("kl", "KL to the prior (nats per image)"),
@@ -81,7 +91,7 @@ def faces_in_rows(
         What the ticks mean.
     """
     columns, (h, w) = len(rows[0]), rows[0].shape[1:3]
-    figure = Figure(figsize=(CELL * columns + 1.6, CELL * len(rows) + 0.5), layout="constrained")
+    figure = Picture(figsize=(CELL * columns + 1.6, CELL * len(rows) + 0.5), layout="constrained")
     axes = figure.subplots()
     axes.imshow(mosaic(np.concatenate(rows), columns), interpolation="lanczos")
     axes.set_yticks([2 + h / 2 + i * (h + 2) for i in range(len(rows))], labels)
@@ -103,7 +113,7 @@ def samples(model: VAE, count: int = 48, columns: int = 12, seed: int = 0) -> Fi
     z = torch.randn(count, model.config.latent_size, generator=torch.Generator().manual_seed(seed))
     sheet = mosaic(decode_images(model, z), columns)
     size = (CELL * columns, CELL * -(-count // columns))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Picture(figsize=size, layout="constrained")
     axes = figure.subplots()
     axes.imshow(sheet, interpolation="lanczos")
     axes.set_axis_off()
