@@ -66,13 +66,13 @@ def writing(path: Path, size: int = 0) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        todo = (
+        advice = (
             f"free at least {max(1, 2 * size >> 20)} MB there and try again, training with --resume"
             if full
             else "choose a folder that exists and that you may write to"
         )
         kept = "; what stood there before is intact" if path.is_file() else ""
-        raise InputError(f"Could not write {path}: {error.strerror}{kept}; {todo}.") from error
+        raise InputError(f"Could not write {path}: {error.strerror}{kept}; {advice}.") from error
 
 
 def _umask() -> int:
