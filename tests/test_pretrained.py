@@ -1,0 +1,75 @@
+"""The models in the box."""
+
+import json
+import os
+import time
+
+import pytest
+import torch
+
+from vae_lib import pretrained
+from vae_lib.errors import InputError
+from vae_lib.evaluation import evaluate
+from vae_lib.faces import open_faces
+from vae_lib.pretrained import load_pretrained, pretrained_names
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_a_shipped_model_decodes_its_first_face_at_once(name):
+    seconds = []
+    for _ in range(3):  # the best of three: other processes may be in the way
+        start = time.perf_counter()
+        model, _ = load_pretrained(name)
+        face = model.sample(1)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.3
+    assert face.shape == (1, 3, 64, 64)
+    assert 0.05 < face.std() < 0.5
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_a_shipped_model_is_small(name):
+    assert (pretrained.FOLDER / f"{name}.pth").stat().st_size <= 6.5e6
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_a_shipped_model_is_worth_what_its_metadata_says(name):
+    model, metadata = load_pretrained(name)
+    if metadata["faces"] == "celeba" and not os.environ.get("CELEBA_ROOT"):
+        pytest.skip("set CELEBA_ROOT to a folder with CelebA")
+    images = open_faces().split("test").images
+    if len(images) != metadata["test"]["images"]:
+        pytest.skip(f"CELEBA_ROOT has not the {metadata['test']['images']:,} test faces measured")
+    measured = evaluate(model, images).flat()
+    for measure in ("reconstruction", "excess", "kl", "psnr"):
+        assert measured[measure] == pytest.approx(metadata["test"][measure], rel=1e-3)
+
+
+def test_an_unknown_name_lists_those_that_there_are():
+    with pytest.raises(InputError, match=r"no model 'vae_beta_5'.* vae_celeba"):
+        load_pretrained("vae_beta_5")
+
+
+def test_damaged_weights_say_how_to_restore_them(tmp_path, monkeypatch):
+    content = bytearray((pretrained.FOLDER / "vae_celeba.pth").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "vae_celeba.pth").write_bytes(content)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    with pytest.raises(InputError, match=r"vae_celeba.pth are missing or damaged; restore"):
+        load_pretrained("vae_celeba")
+
+
+def test_shipping_rounds_to_float16_and_keeps_the_metadata(tmp_path, model, monkeypatch):
+    from vae_lib.checkpoint import save_weights
+
+    save_weights(tmp_path / "vae_small.pth", model, {"faces": "synthetic"})
+    box = tmp_path / "box"
+    monkeypatch.setattr(pretrained, "FOLDER", box)
+    monkeypatch.setattr(pretrained, "SUMS", box / "sha256.json")
+    pretrained.ship(tmp_path / "vae_small.pth", {"test": {"psnr": 20.0}})
+    assert list(json.loads((box / "sha256.json").read_text())) == ["vae_small"]
+    loaded, metadata = load_pretrained("vae_small")
+    assert metadata == {"faces": "synthetic", "test": {"psnr": 20.0}}
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], value, rtol=1e-3, atol=1e-6)
