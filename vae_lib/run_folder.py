@@ -54,23 +54,25 @@ class RunFolder:
             for file in (self.state, self.weights):
                 for leftover in self.path.glob(f".{file.name}.*"):  # of a write that was killed
                     leftover.unlink()
-        if standing := self._standing(self.state, self.weights, self.history):
-            if not resume:
-                self.lock.release()
-                raise InputError(
-                    f"{self.path} already holds a run ({standing}); add --resume to go on with "
-                    "it, or choose another folder with --out."
-                )
-            if not self.state.exists():
-                self.lock.release()
-                raise InputError(
-                    f"{self.path} holds {standing} but no {self.state.name} to go on from; "
-                    "choose another folder with --out."
-                )
+        try:
+            self._check_what_stands(resume)
+        except InputError:
+            self.lock.release()
+            raise
 
-    def _standing(self, *files: Path) -> str:
-        """Those of the files that hold something, by name."""
-        return ", ".join(f.name for f in files if f.exists() and f.stat().st_size)
+    def _check_what_stands(self, resume: bool) -> None:
+        files = (self.state, self.weights, self.history)
+        standing = ", ".join(f.name for f in files if f.exists() and f.stat().st_size)
+        if standing and not resume:
+            raise InputError(
+                f"{self.path} already holds a run ({standing}); add --resume to go on with it, or "
+                "choose another folder with --out."
+            )
+        if standing and not self.state.exists():
+            raise InputError(
+                f"{self.path} holds {standing} but no {self.state.name} to go on from; choose "
+                "another folder with --out."
+            )
 
     def load(self, identity: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
         """The checkpoint's state and the history up to it; nothing if there is none yet.

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from vae_lib.checkpoint import WEIGHTS, load_weights, save, write_atomically
+from vae_lib.checkpoint import load_weights, save_weights, write_atomically
 from vae_lib.errors import InputError
 from vae_lib.model import VAE
 
@@ -58,13 +58,8 @@ def ship(weights: Path, metadata: dict[str, Any]) -> Path:
         Added to the file's own.
     """
     model, own = load_weights(weights)
-    halves = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in model.state_dict().items()
-    }
     path = FOLDER / weights.name
-    content = torch.load(weights, weights_only=True)["config"]
-    save(path, WEIGHTS, {"config": content, "weights": halves, "metadata": own | metadata})
+    save_weights(path, model.half(), own | metadata)
     sums = json.loads(SUMS.read_text()) if SUMS.exists() else {}
     sums[weights.stem] = hashlib.sha256(path.read_bytes()).hexdigest()
     write_atomically(SUMS, (json.dumps(sums, indent=1, sort_keys=True) + "\n").encode())
