@@ -336,13 +336,13 @@ def train(
     """
     training = Training(config, faces, device)
     folder, saved = _open_folder(training, out, resume)
-    if saved is not None:
-        note = training.restore(*saved)
-    else:
-        note = "No checkpoint was written yet: starting from step 0." if resume else ""
-    if note and training.rank == 0:
-        warnings.warn(note, stacklevel=2)
     try:
+        if saved is not None:
+            note = training.restore(*saved)
+        else:
+            note = "No checkpoint was written yet: starting from step 0." if resume else ""
+        if note and training.rank == 0:
+            warnings.warn(note, stacklevel=2)
         _loop(training, folder, callbacks, checkpoint_seconds)
     except TrainingStopped as error:
         left = "Nothing was saved."

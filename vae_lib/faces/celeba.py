@@ -136,14 +136,14 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     if not pictures:
         raise InputError(f"There is no picture in {', '.join(archives)} ({source.root}).")
 
-    if annotation := listed:
-        partition = parse_partition(*annotation)
+    if listed:
+        partition = parse_partition(*listed)
         found = [picture for picture in pictures if picture.id in partition]
-        notes += _partition_notes(len(pictures), len(found), len(partition), annotation[0])
+        notes += _partition_notes(len(pictures), len(found), len(partition), listed[0])
         pictures, splits = found, [partition[picture.id] for picture in found]
         if 0 not in splits:
             raise InputError(
-                f"{annotation[0]} puts none of the pictures in {source.root} into the training "
+                f"{listed[0]} puts none of the pictures in {source.root} into the training "
                 "split (0). Remove it to split by file name, or add the training pictures."
             )
     else:
@@ -155,15 +155,15 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     ids = [picture.id for picture in pictures]
 
     names, attributes = (), np.zeros((len(ids), 0), np.float32)
-    if annotation := described:
-        names, values = parse_attributes(*annotation)
+    if described:
+        names, values = parse_attributes(*described)
         unknown = [""] * len(names)
         table = np.array([values.get(id, unknown) for id in ids])
         attributes = np.select(
             [table == "1", table == "-1"], np.float32([1, -1]), np.float32("nan")
         )
         if missing := sum(id not in values for id in ids):
-            notes.append(f"{annotation[0]} lacks {missing:,} of the pictures: attributes NaN.")
+            notes.append(f"{described[0]} lacks {missing:,} of the pictures: attributes NaN.")
 
     return Recipe(
         name="celeba" if all(CELEBA_ID.fullmatch(id) for id in ids) else "faces",
