@@ -232,12 +232,12 @@ def test_three_classes_in_a_row_are_told_apart_by_one_dimension():
 
 
 def test_an_importance_matrix_worked_out_by_hand():
-    # Rows: 3:1 is QUARTER bit of 1, 0:4 is sure; both weigh 4 of 8; the third is not used.
-    # Columns: all in one dimension, and 1:4, whose entropy in units of log 3 is known.
-    disentanglement, completeness = score_importances([[3, 1], [0, 4], [0, 0]])
-    assert disentanglement == pytest.approx(0.5 * (1 - QUARTER) + 0.5 * 1)
-    fifth = -(0.2 * log(0.2) + 0.8 * log(0.8)) / log(3)
-    assert completeness == pytest.approx((1 + (1 - fifth)) / 2)
+    # Rows: 3:1 leaves QUARTER bit of 1 open and weighs 4 of 20; 0:16 is sure and weighs 16; the
+    # third is not used. Columns: all in one dimension, and 1:16, an entropy in units of log 3.
+    disentanglement, completeness = score_importances([[3, 1], [0, 16], [0, 0]])
+    assert disentanglement == pytest.approx(0.2 * (1 - QUARTER) + 0.8)
+    open_part = (log(17) - 16 / 17 * log(16)) / log(3)
+    assert completeness == pytest.approx((1 + (1 - open_part)) / 2)
 
 
 @pytest.mark.parametrize(
@@ -296,12 +296,11 @@ def test_trees_take_no_more_codes_than_they_are_told(codes, factors, monkeypatch
 
 
 def known_sampler(mix: np.ndarray):
-    """Codes that are a linear mixture of independent uniform factors; None stands for noise."""
+    """Codes that are a linear mixture of independent uniform factors."""
 
     def sample(factor, quantiles, rng):
         v = rng.random((len(quantiles), len(mix)))
-        if factor < len(mix):
-            v[:, factor] = quantiles
+        v[:, factor] = quantiles
         return v @ mix
 
     return sample
@@ -401,14 +400,14 @@ def test_the_tremble_of_a_collapsed_dimension_would_hide_a_gap(factors):
 
 
 def test_scores_are_those_of_the_single_metrics(codes, factors):
-    codes, factors = codes[:1000], factors[:1000]
+    codes, factors = codes[:600], factors[:600]
     names = ["yaw", "skin", "smile", "hue", "glasses"]
-    found = scores(codes, factors, names, bins=10, at_most=400)
+    found = scores(codes, factors, names, bins=10, at_most=200)
     assert json.loads(json.dumps(found)) == found
     assert (found["kind"], found["proxy"], found["bins"]) == ("factors", False, 10)
-    assert (found["codes"], found["latent_size"], found["constant_dimensions"]) == (1000, 6, 0)
+    assert (found["codes"], found["latent_size"], found["constant_dimensions"]) == (600, 6, 0)
     sample = pool_sampler(codes, factors)
-    trees = dci(codes, factors, at_most=400)
+    trees = dci(codes, factors, at_most=200)
     assert found["mig"] == mig(codes, factors, bins=10) != mig(codes, factors)
     assert found["sap"] == sap(codes, factors)
     assert found["dci_disentanglement"] == trees.disentanglement
@@ -425,7 +424,7 @@ def test_scores_are_those_of_the_single_metrics(codes, factors):
     for score in ("mig", "sap"):
         mean = np.mean([row[score] for row in found["per_factor"].values()])
         assert mean == pytest.approx(found[score])
-    assert found["per_factor"]["glasses"]["entropy"] == pytest.approx(log(2), abs=0.002)
+    assert found["per_factor"]["glasses"]["entropy"] == pytest.approx(log(2), abs=0.005)
     assert found["per_factor"]["hue"]["best_dimension"] == 3
     assert found["per_factor"]["hue"]["informativeness"] == trees.held_out[3]
 
@@ -459,7 +458,9 @@ def test_the_bootstrap_finds_how_far_sap_moves_with_other_codes():
         return v + rng.normal(size=(500, 2)), v
 
     moved = np.std([sap(*draw(seed)) for seed in range(1, 151)])
-    guessed = np.mean([bootstrap(sap, *draw(seed)).standard_error for seed in range(400, 406)])
+    guessed = np.mean(
+        [bootstrap(sap, *draw(seed), repeats=60).standard_error for seed in range(400, 404)]
+    )
     assert guessed == pytest.approx(moved, rel=0.2)
 
 
