@@ -13,6 +13,8 @@ between the eyes, at the depth of the ears. Framing follows the centre-cropped, 
 """
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,7 +124,7 @@ EYES, MOUTH_ROWS = slice(10, 46), slice(38, 62)
 EYE_X, EYE_HALF_WIDTH = 9.2, 4.8
 LENS_Z = 19.5  # the plane of the spectacle lenses
 DEGREE = math.pi / 180
-CHUNK = 16  # faces drawn together: few enough for the processor's cache
+CHUNK = 64  # faces drawn together, by one thread
 # sRGB primaries, IEC 61966-2-1.
 XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 
@@ -522,12 +524,31 @@ def render(factors: np.ndarray) -> np.ndarray:
     rows = table.reshape(-1, len(FACTORS))
     _check(rows)
     images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
-    with torch.inference_mode():
-        for start in range(0, len(rows), CHUNK):
+
+    def draw(start: int) -> None:
+        with torch.inference_mode():
             light = _draw(torch.from_numpy(rows[start : start + CHUNK]))
             grey = light.clamp_(0, 1).sqrt_().mul_(255).add_(0.5).to(torch.uint8)
             images[start : start + CHUNK] = grey.permute(0, 2, 3, 1).numpy()
+
+    _side_by_side(draw, range(0, len(rows), CHUNK))
     return images.reshape(*table.shape[:-1], SIZE, SIZE, 3)
+
+
+def _side_by_side(draw: Callable[[int], None], starts: range) -> None:
+    """Call ``draw`` for each chunk, one chunk per thread: its tensors are too small to be split."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # also for the pool's threads, which ask when they begin
+    try:
+        if len(starts) < 2 or threads == 1:
+            for start in starts:
+                draw(start)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                for _ in pool.map(draw, starts):
+                    pass
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check(rows: np.ndarray) -> None:
