@@ -1,0 +1,245 @@
+"""The built book in a real browser: every page opened from the disk, with no network."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+HTML = ROOT / "book" / "_build" / "html"
+PATIENCE = 120_000  # ms; CI machines may be busy
+
+TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+CHAPTERS = [TOC["root"]] + [c["file"] for part in TOC["parts"] for c in part["chapters"]]
+PAGES = [*CHAPTERS, "search", "genindex"]
+
+AXE = (
+    "4.14.1",
+    "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+)
+# Third parties' parts that axe-core does not look at, each with its reason.
+NOT_OURS: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def build():
+    """The build script, as a module."""
+    spec = importlib.util.spec_from_file_location("book_build", ROOT / "book" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def axe(build) -> str:
+    """The source of axe-core."""
+    folder = ROOT / "book" / "_vendor" / "axe-core"
+    try:
+        build.fetch_from_npm("axe-core", *AXE, {"axe.min.js": "axe.min.js"}, folder)
+    except build.BuildError as error:
+        pytest.skip(f"{error}")
+    return (folder / "axe.min.js").read_text()
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory) -> Path:
+    """The book, built once, with warnings as errors, from another working directory.
+
+    ``BOOK_EXECUTED`` names a folder with notebooks that nbmake executed; without it the build
+    executes them. ``BOOK_BUILT=1`` takes the book as it lies in book/_build.
+    """
+    if os.environ.get("BOOK_BUILT") != "1":
+        command = [sys.executable, str(ROOT / "book" / "build.py")]
+        if "BOOK_EXECUTED" in os.environ:
+            command.append(str(Path(os.environ["BOOK_EXECUTED"]).resolve()))
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        ran = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-5000:]
+    return HTML
+
+
+@pytest.fixture
+def visit(html, browser):
+    """Open a page of the book; whatever goes wrong on it is in ``page.problems``."""
+    contexts = []
+
+    def open_page(name: str, width: int = 1280, scheme: str = "light", query: str = ""):
+        context = browser.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.problems = []
+        page.on("requestfailed", lambda r: page.problems.append(f"failed: {r.url[:200]}"))
+        page.on("pageerror", lambda e: page.problems.append(f"error: {e}"))
+        page.on(
+            "request",
+            lambda r: (
+                page.problems.append(f"left the disk: {r.url[:200]}")
+                if r.url.startswith(("http:", "https:", "ws:", "wss:"))
+                else None
+            ),
+        )
+        page.on(
+            "console",
+            lambda m: page.problems.append(f"console: {m.text}") if m.type == "error" else None,
+        )
+        page.goto((html / f"{name}.html").as_uri() + query)
+        page.wait_for_load_state("load")
+        page.wait_for_function(
+            "() => !window.MathJax?.startup || window.MathJax.startup.promise.then(() => true)"
+        )
+        if page.locator('script[type*="jupyter.widget-view"]').count():
+            page.locator(".vae-explorer .ve-figures canvas").first.wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole_without_a_network(visit, axe, name, width, scheme):
+    page = visit(name, width, scheme)
+    page.wait_for_timeout(500)  # what loads late, fails late
+
+    shown = page.evaluate("document.documentElement.dataset.theme")
+    assert shown == scheme
+    formulas, rendered, faulty = page.evaluate(
+        "['.math', '.math mjx-container', 'mjx-merror'].map("
+        "s => document.querySelectorAll(s).length)"
+    )
+    assert (rendered, faulty) == (formulas, 0)
+    images = page.evaluate(
+        "[...document.querySelectorAll('main img')].map("
+        "i => [i.getAttribute('src').slice(0, 80), i.alt, i.complete && i.naturalWidth])"
+    )
+    for source, text, pixels in images:
+        assert " " in text.strip(), f"the alternative text of {source} is {text!r}"
+        assert pixels, source
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0, f"{name} is {wide} pixels wider than a window of {width}"
+
+    assert page.problems == []
+
+    page.evaluate(axe)
+    found = page.evaluate(
+        "hidden => axe.run({exclude: hidden.map(s => [s])}, "
+        "{resultTypes: ['violations'], preload: false})",  # preloading would fetch style sheets
+        list(NOT_OURS),
+    )
+    violations = [
+        f"{violation['id']}: {node['target']} {node['html'][:100]} {node['failureSummary'][:200]}"
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+    assert not violations, "\n".join(violations)
+
+
+class Anchors(HTMLParser):
+    """The links of a page, what they point to, and the places that can be pointed to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links, self.sources, self.places = [], [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes) -> None:
+        found = dict(attributes)
+        self.places |= {found.get("id"), found.get("name")}
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        if tag in ("script", "img", "link"):
+            self.sources += [found[key] for key in ("src", "href") if found.get(key)]
+
+
+def test_every_link_and_every_file_that_a_page_names_is_there(html):
+    pages = {path: Anchors(path.read_text(encoding="utf-8")) for path in html.rglob("*.html")}
+    pages = {path: anchors for path, anchors in pages.items() if "_static" not in path.parts}
+    assert len(pages) > len(CHAPTERS)
+    dead = []
+    for path, anchors in pages.items():
+        for link in anchors.links + anchors.sources:
+            address, place = urldefrag(link)
+            if re.match(r"[a-z]+:", address):
+                continue
+            target = (
+                (path.parent / unquote(address.partition("?")[0])).resolve() if address else path
+            )
+            if not target.exists() or (
+                place and target in pages and place not in pages[target].places
+            ):
+                dead.append(f"{path.relative_to(html)}: {link}")
+    assert dead == []
+
+
+def test_no_page_loads_anything_from_elsewhere(html):
+    for path in html.rglob("*.html"):
+        for source in Anchors(path.read_text(encoding="utf-8")).sources:
+            assert not re.match(r"(https?:)?//", source), f"{path}: {source}"
+
+
+@pytest.mark.parametrize(
+    ("words", "chapter"),
+    [("posterior collapse", "book/glossary"), ("kl_per_dimension", "book/api")],
+)
+def test_the_search_finds(visit, words, chapter):
+    page = visit("search", query=f"?q={words.replace(' ', '+')}")
+    page.locator("#search-results li a").first.wait_for()
+    addresses = page.eval_on_selector_all("#search-results li a", "all => all.map(a => a.href)")
+    assert [a for a in addresses if f"{chapter}.html" in a]
+    assert page.problems == []
+
+
+def test_a_reader_without_a_mouse_reaches_the_text_and_the_search(visit):
+    page = visit("book/using")
+    page.keyboard.press("Tab")
+    assert "Skip to main content" in page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("nats")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?*nats*")
+
+
+def test_a_folded_answer_opens_by_keyboard(visit):
+    page = visit("book/prerequisites")
+    answer = page.locator("details").first
+    assert answer.get_attribute("open") is None
+    answer.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert answer.get_attribute("open") is not None
+
+
+PICTURE = "canvas => canvas.toDataURL()"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_slider_moves_the_face_on_every_page_that_has_an_explorer(html, visit, name):
+    if "vnd.jupyter.widget-view" not in (html / f"{name}.html").read_text(encoding="utf-8"):
+        assert name != TOC["root"], "the first page has an explorer"
+        pytest.skip("no explorer on this page")
+    page = visit(name)
+    explorers = page.locator(".vae-explorer")
+    explorers.first.locator(".ve-figures canvas").first.wait_for()
+    for number in range(explorers.count()):
+        explorer = explorers.nth(number)
+        face = explorer.locator(".ve-figures canvas").first.element_handle()
+        handle = explorer.locator(".noUi-handle").first
+        handle.scroll_into_view_if_needed()
+        page.wait_for_function(f"c => ({PICTURE})(c).length > 1000", arg=face)
+        before = face.evaluate(PICTURE)
+        handle.focus()
+        for _ in range(10):
+            page.keyboard.press("ArrowRight")
+        page.wait_for_function(f"([c, old]) => ({PICTURE})(c) !== old", arg=[face, before])
+    assert page.problems == []
