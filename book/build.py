@@ -193,6 +193,7 @@ def stage(chosen: dict[str, Path], repository_url: str) -> Path:
     (source / "notebooks").mkdir()
     for page in [*BOOK.glob("*.md"), BOOK / "references.bib"]:
         shutil.copyfile(page, source / "book" / page.name)
+    shutil.copytree(ROOT / "results" / "figures", source / "book" / "figures")
     fragments = tables.fragments() | {"colab": colab_note(repository_url)}
     for name, text in fragments.items():
         (generated / f"{name}.md").write_text(text, encoding="utf-8")

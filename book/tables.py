@@ -2,6 +2,7 @@
 
 import json
 import pkgutil
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,10 +10,11 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+import report
 
 import vae_lib
 from vae_lib.faces.synthetic import FACTORS
-from vae_lib.pretrained import FOLDER, load_gallery, load_pretrained, pretrained_names
+from vae_lib.pretrained import FOLDER, load_gallery, pretrained_names
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -57,7 +59,7 @@ def fragments() -> dict[str, str]:
         "factors": factors(),
         "api": api(),
         "cards": "\n".join(card(name) for name in pretrained_names()),
-    }
+    } | {name: picture(name) for name in FIGURES}
 
 
 def read_runs(faces: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
@@ -157,13 +159,7 @@ def every_run(runs: list[dict]) -> str:
 
 def attributes() -> str:
     """How well the codes of each CelebA model give the forty attributes away."""
-    galleries = {}
-    for name in pretrained_names():
-        _, metadata = load_pretrained(name)
-        if metadata["faces"] == "celeba":
-            galleries[f"β = {metadata['recipe']['beta']:g}"] = load_gallery(name)
-    if not galleries:
-        return NOTHING_YET
+    galleries = report.celeba_galleries()
     headings = ["attribute"]
     for beta in galleries:
         headings += [f"{beta}: probe", f"{beta}: best dimension"]
@@ -213,42 +209,65 @@ def factors() -> str:
 
 
 def card(name: str) -> str:
-    """What a shipped model is, how it was made and what it measures."""
-    model, metadata = load_pretrained(name)
-    recipe, test = metadata["recipe"], metadata.get("test", {})
-    celeba = metadata["faces"] == "celeba"
-    weights = FOLDER / f"{name}.pth"
-    kl = {
-        "beta-vae": "{beta:g} · KL",
-        "beta-tcvae": "KL with {beta:g} · total correlation",
-        "capacity": "{gamma:g} · |KL − {capacity:g}|",
-    }[recipe.get("objective", "beta-vae")].format(**recipe)
-    flips = "horizontal flips" if recipe["flips"] else "no flips"
-    channels = "–".join(map(str, model.config.channels))
-    bfloat16 = "bfloat16 where it is faster" if metadata.get("bfloat16") else "float32"
-    facts = {
-        "Trained on": f"{metadata['train_images']:,} faces, "
-        + ("CelebA, crops re-encoded as JPEG q90" if celeba else "synthetic, drawn with seed 0"),
-        "Objective": f"Bernoulli reconstruction + {kl}, nats per image",
-        "Network": f"{channels} channels, latent size {model.config.latent_size}, "
-        f"{sum(p.numel() for p in model.parameters()):,} parameters",
-        "Recipe": f"Adam {recipe['learning_rate']:g}, batch {recipe['batch_size']}, "
-        f"{metadata['epoch']} epochs, {flips}, seed {recipe['seed']}",
-        "Trained with": f"PyTorch {metadata['torch'].partition('+')[0]}, {metadata['device']}, "
-        f"{bfloat16}",
-        "File": f"`{weights.name}`, {weights.stat().st_size / 1e6:.1f} MB, float16",
-    }
-    rows = [[key, value] for key, value in facts.items()]
-    text = f"## {name}\n\n" + table(["fact", "this model"], rows, left=2)
-    known = [measure for measure in MEASURES if measure in test]
-    if known:
-        cells = [spread([test[measure]], MEASURES[measure][1]) for measure in known]
-        text += f"\nThe file itself, on {test['images']:,} test faces:\n\n"
-        text += table([MEASURES[measure][0] for measure in known], [cells], left=0)
-    validation = metadata["validation"]
-    text += (
-        f"\nOn the {validation['images']:,} validation faces, after the last epoch: excess "
-        f"{validation['excess']:.1f} nats, KL {validation['kl']:.1f} nats, PSNR "
-        f"{validation['psnr']:.2f} dB.\n"
+    """The card that lies beside the weights, as a section of a page, its long table folded."""
+    text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    text = re.sub(r"^#", "##", text, flags=re.MULTILINE)
+    table = re.compile(r"^\| attribute \|.*?\n\n", re.MULTILINE | re.DOTALL)
+    folded = "::::{{dropdown}} {}\n{}::::\n\n"
+    title = "Linear probes and single dimensions"
+    return table.sub(lambda found: folded.format(title, found[0]), text)
+
+
+# Figure → its title, its alternative text and how to read it. `book/report.py` draws them.
+FIGURES = {
+    "celeba_rate_distortion": (
+        "What a nat of KL buys, on CelebA",
+        "Two plots against the KL: excess nats falling and PSNR rising, a dot for each run, the "
+        "dots of one β close together",
+        "Left: excess against KL. Right: PSNR against KL, with the best linear VAE at the same "
+        "nats dotted. Each dot is a run, each colour a β; the line joins the means.",
+    ),
+    "celeba_kl_spectrum": (
+        "KL of each dimension, the strongest first",
+        "Curves of KL against rank on a logarithmic scale, falling ever earlier with larger β",
+        "A larger β ends more dimensions: where a curve falls below the dotted line, the "
+        "dimension no longer counts as active.",
+    ),
+    "celeba_attributes": (
+        "What the codes know of forty attributes",
+        "Heat maps of ROC-AUC, a row for each attribute and a panel for each β; the first column, "
+        "the linear probe, is brightest",
+        "For each β: a linear probe on all dimensions, the best single dimension, and the eight "
+        "dimensions with most KL. Hardly a column has one bright cell.",
+    ),
+    "synthetic_rate_distortion": (
+        "What a nat of KL buys, on drawn faces",
+        "Two plots against the KL: excess nats falling and PSNR rising, a dot for each run",
+        "As above, for the sweep on faces whose factors are known.",
+    ),
+    "synthetic_scores": (
+        "Scores against β, with seeds",
+        "A small plot for each score against β on a logarithmic axis: dots for seeds, a line of "
+        "means with standard deviations",
+        "Dots are seeds, the line is their mean ± standard deviation. Compare the scatter within "
+        "a β to the way from one β to the next.",
+    ),
+    "synthetic_information": (
+        "Mutual information of dimensions and factors",
+        "Two heat maps, latent dimensions against thirteen factors, one of the run with the "
+        "largest MIG and one of the run with the smallest",
+        "The runs with the largest and the smallest MIG. A perfect code would have one bright "
+        "cell in each column and at most one in each row.",
+    ),
+}
+
+
+def picture(name: str) -> str:
+    """A figure of the results page; empty where there was nothing to draw yet."""
+    if not (RESULTS / "figures" / f"{name}.png").exists():
+        return ""
+    title, alt, caption = FIGURES[name]
+    return (
+        f":::{{figure}} figures/{name}.png\n:name: fig-{name.replace('_', '-')}\n:alt: {alt}\n\n"
+        f"**{title}.** {caption}\n:::\n"
     )
-    return text

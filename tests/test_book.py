@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import stat
@@ -141,15 +142,70 @@ def test_the_tables_show_what_stands_in_the_committed_results(tables):
             assert [row for row in shown if kl in row and psnr in row], measured["identity"]
 
 
-def test_every_model_in_the_box_has_a_card_with_its_own_measures(tables):
-    from vae_lib.pretrained import load_pretrained, pretrained_names
+def test_the_page_of_cards_has_the_card_of_every_model_in_the_box(tables):
+    from vae_lib.pretrained import FOLDER, pretrained_names
 
-    cards = tables.fragments()["cards"].split("## ")[1:]
-    assert [card.split()[0] for card in cards] == pretrained_names()
-    for name, card in zip(pretrained_names(), cards, strict=True):
-        model, metadata = load_pretrained(name)
-        assert f"{metadata['validation']['kl']:.1f} nats" in card
-        assert f"{sum(p.numel() for p in model.parameters()):,} parameters" in card
+    page = tables.fragments()["cards"]
+    assert re.findall(r"^## (\S+)$", page, re.MULTILINE) == pretrained_names()
+    for name in pretrained_names():
+        for line in (FOLDER / f"{name}.md").read_text().splitlines():
+            assert line.lstrip("#") in page
+
+
+# What `book/report.py` makes of the results.
+
+
+@pytest.fixture
+def report(book):
+    import report
+
+    return report
+
+
+def rounded(value):
+    """To nine significant digits: sums differ in the last one between processors."""
+    if isinstance(value, dict):
+        return {key: rounded(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [rounded(v) for v in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def test_the_committed_numbers_and_the_readmes_tables_are_those_of_the_committed_runs(report):
+    committed = json.loads((ROOT / "results" / "numbers.json").read_text())
+    readme = (ROOT / "README.md").read_text()
+    found = json.loads(json.dumps(report.numbers()))
+    renew = "run `python book/report.py`"
+    assert rounded(found) == rounded(committed), renew
+    assert report.with_tables(readme, report.readme_tables(found)) == readme, renew
+
+
+def test_every_figure_that_can_be_drawn_is_committed_and_explained(report, tables):
+    files = {path.name for path in (ROOT / "results" / "figures").glob("*_*.png")}
+    assert set(report.drawings()) == files == {f"{name}.png" for name in tables.FIGURES} & files
+
+
+def test_a_setting_is_summarised_over_its_seeds(report, tmp_path):
+    folder = tmp_path / "celeba"
+    folder.mkdir()
+    for name in ("beta_1_seed_0", "beta_4_seed_0"):
+        text = (ROOT / "results" / "celeba" / f"{name}.json").read_text()
+        (folder / f"{name}.json").write_text(text)
+    other = json.loads(text)
+    other["seed"] = other["identity"]["seed"] = 1
+    other["test"]["kl"] += 2
+    (folder / "beta_4_seed_1.json").write_text(json.dumps(other))
+    one, four = report.numbers(tmp_path)["celeba"]["settings"]
+    assert (one["seeds"], four["seeds"]) == (1, 2)
+    assert four["mean"]["kl"] == pytest.approx(other["test"]["kl"] - 1)
+    assert four["sd"]["kl"] == pytest.approx(math.sqrt(2))
+    assert one["sd"] == {}
+    assert four["pca"] is None  # not measured here, so not claimed
+
+
+def test_a_readme_without_its_marks_is_not_touched(report):
+    with pytest.raises(ValueError, match="0 blocks named celeba"):
+        report.with_tables("no marks", {"celeba": "table"})
 
 
 # Notebooks.

@@ -12,7 +12,16 @@ import yaml
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 # Pictures in git, each with the command that draws it. None may show a photograph.
-PICTURES: dict[str, str] = {}
+PICTURES: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "results/figures/celeba_rate_distortion.png",
+            "results/figures/celeba_kl_spectrum.png",
+            "results/figures/celeba_attributes.png",
+        ),
+        "python book/report.py",
+    ),
+}
 
 
 def tracked() -> list[Path]:

@@ -1,0 +1,301 @@
+"""From the results of single runs to one file of numbers, the figures and the README's tables.
+
+python book/report.py        writes results/numbers.json, results/figures, README.md's tables
+python book/report.py --pca  first measures PCA at the runs' rates; wants CELEBA_ROOT
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from vae_lib import figures
+from vae_lib.checkpoint import write_atomically
+from vae_lib.gallery import Gallery
+from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
+from vae_lib.study import (
+    METRICS,
+    Run,
+    Summary,
+    best_and_worst,
+    compare_at_equal_kl,
+    read_runs,
+    share_of_setting,
+    summarise,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, README = ROOT / "results", ROOT / "README.md"
+LABELS = {
+    "psnr": "PSNR (dB)",
+    "mig": "MIG",
+    "sap": "SAP",
+    "dci_disentanglement": "DCI disentanglement",
+    "dci_completeness": "DCI completeness",
+    "dci_informativeness": "DCI informativeness",
+    "factor_vae": "FactorVAE score",
+    "beta_vae": "β-VAE score",
+}
+NAMES = {
+    "beta-vae": "β = {:g}",
+    "capacity": "capacity, C = {:g}",
+    "beta-tcvae": "β-TCVAE, β = {:g}",
+}
+
+
+def runs_of(faces: str, results: Path = RESULTS) -> list[Run]:
+    folder = results / faces
+    return read_runs(folder) if any(folder.glob("*_seed_*.json")) else []
+
+
+def numbers(results: Path = RESULTS) -> dict[str, Any]:
+    """Every number that the course reports: of runs, over seeds, of PCA and of shipped models."""
+    celeba, drawn = runs_of("celeba", results), runs_of("synthetic", results)
+    yardstick = _read(results / "celeba" / "pca.json")
+    found: dict[str, Any] = {
+        "celeba": {
+            "settings": [_summary(s) | _linear(s, yardstick) for s in summarise(celeba)],
+            "runs": [_run(run) for run in celeba],
+            "pca": yardstick,
+        },
+        "synthetic": {
+            "settings": [_summary(s) for s in summarise(drawn)],
+            "runs": [_run(run) for run in drawn],
+        },
+        "models": {name: _model(name) for name in pretrained_names()},
+    }
+    betas = [run for run in drawn if run.objective == "beta-vae"]
+    if 2 <= len({run.setting for run in betas}) < len(betas):
+        found["synthetic"]["share_of_beta"] = {
+            name: share_of_setting(betas, name) for name in ("psnr", *METRICS)
+        }
+        found["synthetic"]["at_equal_kl"] = [
+            vars(c) for name in METRICS for c in compare_at_equal_kl(drawn, name)
+        ]
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _summary(s: Summary) -> dict[str, Any]:
+    sd = s.sd if s.seeds > 1 else {}
+    return {
+        "objective": s.objective,
+        "setting": s.setting,
+        "seeds": s.seeds,
+        "mean": s.mean,
+        "sd": sd,
+    }
+
+
+def _linear(s: Summary, yardstick: dict[str, Any]) -> dict[str, Any]:
+    """PCA with as many components as the models have active dimensions, and at equal nats."""
+    count, rate = round(s.mean["active_01"]), f"{s.mean['kl']:.1f}"
+    return {
+        "pca": yardstick.get("components", {}).get(str(count)),
+        "linear_vae": yardstick.get("linear_vae", {}).get(rate),
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    facts = {"objective": run.objective, "setting": run.setting, "seed": run.seed}
+    facts |= run.measures | {"kl_per_dimension": run.result["kl_per_dimension"]}
+    if "disentanglement" in run.result:
+        facts["mutual_information"] = run.mutual_information.tolist()
+        facts["factors"] = list(run.factors)
+    return facts
+
+
+def _model(name: str) -> dict[str, Any]:
+    """What the file in the box measures: float16 weights, samples, what single numbers know."""
+    _, facts = load_pretrained(name)
+    gallery = load_gallery(name)
+    columns = zip(
+        gallery.attribute_names,
+        gallery.probe_score,
+        *(v.tolist() for v in (gallery.probe_auc, gallery.best_auc, gallery.best_dimension)),
+        strict=True,
+    )
+    keys = ("score", "probe", "best", "dimension")
+    return {
+        "beta": facts["recipe"]["beta"],
+        "test": facts["test"],
+        "samples": facts.get("samples"),
+        "attributes": {row[0]: dict(zip(keys, row[1:], strict=True)) for row in columns},
+    }
+
+
+def measure_yardstick() -> None:
+    """PCA at each setting's active dimensions, the linear VAE at its KL; on CelebA's test faces."""
+    from vae_lib.faces import open_faces
+    from vae_lib.pca import measure_pca
+
+    settings = summarise(runs_of("celeba"))
+    counts = sorted({0, 10, 32, 64, 128} | {round(s.mean["active_01"]) for s in settings})
+    rates = [round(s.mean["kl"], 1) for s in settings]
+    measured = measure_pca(open_faces(kind="celeba"), counts, nats=rates)
+    _write_json(RESULTS / "celeba" / "pca.json", measured)
+
+
+def celeba_galleries() -> dict[str, Gallery]:
+    """``β = 1`` and so on → the gallery of the model in the box, by β."""
+    found = {}
+    for name in pretrained_names():
+        _, facts = load_pretrained(name)
+        if facts["faces"] == "celeba":
+            found[facts["recipe"]["beta"]] = load_gallery(name)
+    return {f"β = {beta:g}": found[beta] for beta in sorted(found)}
+
+
+def drawings() -> dict[str, Callable[[], Figure]]:
+    """File name in results/figures → what draws it, for every figure that has its data."""
+    celeba, drawn = runs_of("celeba"), runs_of("synthetic")
+    linear = list(_read(RESULTS / "celeba" / "pca.json").get("linear_vae", {}).values())
+    known = celeba_galleries()
+    betas = [run for run in drawn if run.objective == "beta-vae"]
+    found: dict[str, Callable[[], Figure]] = {
+        "celeba_rate_distortion.png": lambda: figures.rate_distortion(
+            [run.result for run in celeba], linear
+        ),
+        "celeba_kl_spectrum.png": lambda: figures.kl_spectrum([run.result for run in celeba]),
+        "celeba_attributes.png": lambda: figures.score_heatmap(known),
+    }
+    if betas:
+        dots = [{"beta": run.setting} | run.measures for run in betas]
+        found["synthetic_rate_distortion.png"] = lambda: figures.rate_distortion(
+            [run.result for run in betas]
+        )
+        found["synthetic_scores.png"] = lambda: figures.scores_against_beta(dots, LABELS, columns=4)
+        found["synthetic_information.png"] = lambda: _information(*best_and_worst(betas))
+    return found
+
+
+def _information(best: Run, worst: Run) -> Figure:
+    titles = {
+        f"{word} MIG, {run.measures['mig']:.3f}: β = {run.setting:g}, seed {run.seed}": run
+        for word, run in (("largest", best), ("smallest", worst))
+    }
+    return figures.mutual_information(
+        {title: run.mutual_information for title, run in titles.items()},
+        best.factors,
+        {title: run.result["kl_per_dimension"] for title, run in titles.items()},
+    )
+
+
+def readme_tables(found: dict[str, Any]) -> dict[str, str]:
+    """The blocks of README.md that are made here, by name."""
+    return {"celeba": _celeba_table(found), "synthetic": _synthetic_table(found)}
+
+
+def _celeba_table(found: dict[str, Any]) -> str:
+    samples = {m["beta"]: m["samples"] for m in found["models"].values() if m["samples"]}
+    rows = [
+        [
+            "β",
+            "seeds",
+            "excess, nats",
+            "KL, nats",
+            "dimensions above 0.1 nat",
+            "PSNR, dB",
+            "SSIM",
+            "PCA, as many components, dB",
+            "linear VAE, as many nats, dB",
+            "Fréchet distance: samples; reconstructions",
+        ],
+        ["---:"] * 10,
+    ]
+    for s in found["celeba"]["settings"]:
+        far = samples.get(s["setting"])
+        rows.append(
+            [f"{s['setting']:g}", str(s["seeds"])]
+            + [_pm(s, name, d) for name, d in (("excess", 1), ("kl", 1), ("active_01", 0))]
+            + [_pm(s, "psnr", 2), _pm(s, "ssim", 3)]
+            + [f"{s[name]['psnr']:.2f}" if s[name] else "–" for name in ("pca", "linear_vae")]
+            + [f"{far['prior']:.1f}; {far['reconstructions']:.1f}" if far else "–"]
+        )
+    far = next(iter(samples.values()))
+    return (
+        f"{_table(rows)}\nFor scale: training faces are at a Fréchet distance of "
+        f"{far['train_faces']:.1f}, noise is at {far['noise']:.0f}.\n"
+    )
+
+
+def _synthetic_table(found: dict[str, Any]) -> str:
+    settings = found["synthetic"]["settings"]
+    if not settings:
+        return "No run has been committed yet.\n"
+    names = {
+        "excess": ("excess, nats", 1),
+        "kl": ("KL, nats", 1),
+        "active_01": ("dimensions above 0.1 nat", 0),
+        "psnr": ("PSNR, dB", 2),
+        "mig": ("MIG", 3),
+        "sap": ("SAP", 3),
+        "dci_disentanglement": ("DCI disentanglement", 3),
+        "dci_informativeness": ("DCI informativeness", 3),
+        "factor_vae": ("FactorVAE", 3),
+    }
+    rows = [["objective", "seeds", *(heading for heading, _ in names.values())]]
+    rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
+    rows += [
+        [NAMES[s["objective"]].format(s["setting"]), str(s["seeds"])]
+        + [_pm(s, name, decimals) for name, (_, decimals) in names.items()]
+        for s in settings
+    ]
+    shares = found["synthetic"].get("share_of_beta")
+    if not shares:
+        return _table(rows)
+    rows.append(
+        ["*variance that β explains*", ""]
+        + [f"{shares[name]:.0%}" if name in shares else "" for name in names]
+    )
+    return _table(rows)
+
+
+def _pm(s: dict[str, Any], name: str, decimals: int) -> str:
+    text = f"{s['mean'][name]:.{decimals}f}"
+    return f"{text} ± {s['sd'][name]:.{max(decimals, 1)}f}" if name in s["sd"] else text
+
+
+def _table(rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"
+
+
+def with_tables(readme: str, tables: dict[str, str]) -> str:
+    """The README with the blocks between ``<!-- table: name -->`` and ``<!-- end -->`` renewed."""
+    for name, text in tables.items():
+        pattern = rf"(<!-- table: {name} -->\n)[^<]*(<!-- end -->)"
+        readme, count = re.subn(pattern, rf"\g<1>\n{text}\n\g<2>", readme)
+        if count != 1:
+            raise ValueError(f"README.md has {count} blocks named {name}; there is one of each.")
+    return readme
+
+
+def _write_json(file: Path, value: dict[str, Any]) -> None:
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(file, text.encode())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pca", action="store_true", help="measure PCA again, on CELEBA_ROOT")
+    if parser.parse_args().pca:
+        measure_yardstick()
+    found = numbers()
+    _write_json(RESULTS / "numbers.json", found)
+    tables = readme_tables(found)
+    write_atomically(README, with_tables(README.read_text(encoding="utf-8"), tables).encode())
+    folder = RESULTS / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, draw in drawings().items():
+        draw().savefig(folder / name, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
