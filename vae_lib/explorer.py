@@ -22,7 +22,6 @@ from ipywidgets import widget_serialization
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import nn
 
-from vae_lib.checkpoint import load_weights
 from vae_lib.devices import choose_device
 from vae_lib.errors import InputError
 from vae_lib.faces.dataset import Faces
@@ -31,7 +30,7 @@ from vae_lib.gallery import Gallery, make_gallery
 from vae_lib.latent import decode_images, encode_images
 from vae_lib.model import VAE
 from vae_lib.objective import kl_per_dimension
-from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
+from vae_lib.pretrained import load_gallery, load_model, pretrained_names
 
 HERE = Path(__file__).parent
 REACH = 3.0  # sliders end at ± this many standard deviations of the prior
@@ -127,15 +126,11 @@ class _Subject:
         gallery, metadata, name = None, {}, "model"
         if isinstance(source, VAE):
             model = copy.deepcopy(source)
-        elif str(source) in pretrained_names():
-            name = str(source)
-            model, metadata = load_pretrained(name)
-            gallery = _shipped_gallery(name)
         else:
-            if isinstance(source, str) and not source.endswith(".pth"):
-                load_pretrained(source)  # raises the sentence that lists the names
+            model, metadata = load_model(source)
             name = Path(source).stem
-            model, metadata = load_weights(Path(source))
+            if str(source) in pretrained_names():
+                gallery = _shipped_gallery(name)
         self.model = model.to(device).float().eval().requires_grad_(False)
         self.config = model.config
         self.name, self.beta = name, metadata.get("recipe", {}).get("beta")
