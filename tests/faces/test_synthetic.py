@@ -226,3 +226,11 @@ def test_factors_that_no_face_has(factors, words):
 def test_numbers_of_faces_that_make_no_sense(n):
     with pytest.raises(InputError, match="expected a whole number, 1 or more"):
         synthetic_faces(n)
+
+
+def test_many_threads_draw_the_same_faces_and_leave_the_number_of_threads_alone():
+    alone = synthetic_faces(150, seed=3)[0]
+    torch.set_num_threads(3)
+    together = synthetic_faces(150, seed=3)[0]
+    assert torch.get_num_threads() == 3
+    assert np.array_equal(alone, together)
