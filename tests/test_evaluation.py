@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vae_lib.errors import InputError
-from vae_lib.evaluation import evaluate, psnr
+from vae_lib.evaluation import evaluate, psnr, ssim_per_face
 
 
 @pytest.fixture
@@ -81,6 +81,17 @@ def test_ssim_is_one_for_perfect_pictures_and_measured_only_when_asked(model, fa
     x = torch.from_numpy(faces.images[:8]).permute(0, 3, 1, 2) / 255
     monkeypatch.setattr(model, "decode", lambda mu: x)
     assert evaluate(model, faces.images[:8], ssim=True).ssim == pytest.approx(1)
+
+
+def test_similarity_of_each_face_has_the_mean_that_an_evaluation_gives(model, faces):
+    from vae_lib.faces.batches import to_pixels
+
+    x = to_pixels(torch.from_numpy(faces.images[:120]))
+    with torch.no_grad():
+        each = ssim_per_face(model.reconstruct(x), x)
+    assert each.shape == (120,)
+    assert each.mean().item() == pytest.approx(evaluate(model, faces.images[:120], ssim=True).ssim)
+    assert torch.allclose(ssim_per_face(x, x), torch.ones(120))
 
 
 def test_evaluating_leaves_the_model_as_it_was(model, faces):

@@ -91,16 +91,6 @@ def test_spectra_have_one_line_for_each_set():
     assert len(lesson_figures.spectra(sets).axes[0].lines) == 2
 
 
-def test_similarity_of_each_face_is_what_torchmetrics_measures():
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    x, y = torch.rand(2, 3, 3, 32, 24, generator=torch.Generator().manual_seed(0))
-    y = 0.6 * x + 0.4 * y
-    expected = structural_similarity_index_measure(y, x, data_range=1.0, reduction="none")
-    assert torch.allclose(lesson_figures.ssim_per_face(y, x), expected, atol=1e-5)
-    assert torch.allclose(lesson_figures.ssim_per_face(x, x), torch.ones(3))
-
-
 def test_the_variance_of_the_aggregate_posterior_is_drawn_in_two_parts():
     generator = np.random.default_rng(0)
     mu = generator.normal(size=(500, 4)) * [0.1, 0.9, 0.5, 0.0]

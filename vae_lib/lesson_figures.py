@@ -251,45 +251,6 @@ def yardstick(
     return figure
 
 
-def ssim_per_face(decoded: Tensor, x: Tensor) -> Tensor:
-    """Structural similarity of each image with its original (Wang et al. 2004, Eq. 13).
-
-    Parameters
-    ----------
-    decoded, x : Tensor, shape (n, 3, h, w)
-        Values in [0, 1].
-
-    Returns
-    -------
-    Tensor, shape (n,)
-        The mean over all windows and the channels, at most 1; 1 for equal images. Windows are 11
-        pixels wide with Gaussian weights (σ = 1.5), borders are mirrored, and the data range is
-        1, as torchmetrics has it, so that the mean over faces is
-        `vae_lib.evaluation.Evaluation.ssim`.
-    """
-    weights = torch.exp(-torch.arange(-5.0, 6.0).square() / (2 * 1.5**2))
-    weights = weights / weights.sum()
-
-    def local_mean(values: Tensor) -> Tensor:
-        # A weighted mean along one axis is a product with a band of weights: two fast matrix
-        # products instead of a slow convolution of each channel by itself.
-        for axis in (-1, -2):
-            size = values.shape[axis]
-            band = torch.zeros(size - 10, size)
-            for row in range(size - 10):
-                band[row, row : row + 11] = weights
-            values = (values.transpose(axis, -1) @ band.T).transpose(axis, -1)
-        return values
-
-    x, decoded = (torch.nn.functional.pad(i, (5, 5, 5, 5), "reflect") for i in (x, decoded))
-    mean_x, mean_y = local_mean(x), local_mean(decoded)
-    variances = local_mean(x.square() + decoded.square()) - mean_x.square() - mean_y.square()
-    covariance = local_mean(x * decoded) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + 0.01**2) / (mean_x.square() + mean_y.square() + 0.01**2)
-    structure = (2 * covariance + 0.03**2) / (variances.clamp(min=0) + 0.03**2)
-    return (luminance * structure).flatten(1).mean(1)
-
-
 def fidelity(decibels: Sequence[float], similarity: Sequence[float]) -> Figure:
     """How PSNR spreads over faces, and how far SSIM agrees with it.
 
