@@ -220,6 +220,15 @@ def test_a_phone_shows_it_whole_and_readable(browser, path, theme):
     page.context.close()
 
 
+def test_sliders_stay_long_enough_to_drag_beside_jupyterlabs_side_bars(browser, path):
+    # On a phone JupyterLab leaves about 243 of 360 pixels to an output; this page has a margin.
+    page = opened(browser, path, viewport={"width": 260, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 260
+    for track in (".ve-latent .noUi-target", '.ve-row input[type="range"]'):
+        assert page.locator(track).first.bounding_box()["width"] >= 80
+    page.context.close()
+
+
 def test_three_models_move_together_in_a_page_of_twelve_megabytes(browser, tmp_path, celeba):
     models = {"β = 1": celeba}
     for label, seed in (("β = 4", 1), ("β = 10", 2)):
