@@ -91,6 +91,12 @@ def test_pixels_are_those_of_the_model(model, other):
         assert found == decode_images(subject, row[None])[0].tobytes()
 
 
+def test_an_old_ipywidgets_is_named_with_the_command_that_renews_it(model, monkeypatch):
+    monkeypatch.setattr("ipywidgets.__version__", "7.8.5")
+    with pytest.raises(InputError, match=r"7\.8\.5; .* 8 or newer.*pip install --upgrade"):
+        explore(model)
+
+
 def test_training_on_changes_nothing_here(model):
     explorer = explore(model)
     z = np.zeros(6, np.float32)

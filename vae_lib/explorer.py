@@ -81,8 +81,15 @@ def explore(
     Raises
     ------
     InputError
-        If a model is unknown, a file cannot be read, or `kl` has the wrong length.
+        If a model is unknown, a file cannot be read, `kl` has the wrong length, or ipywidgets is
+        older than 8.
     """
+    if int(ipywidgets.__version__.partition(".")[0]) < 8:
+        raise InputError(
+            f"Found ipywidgets {ipywidgets.__version__}; the explorer's sliders need 8 or newer. "
+            'Run `pip install --upgrade "ipywidgets>=8" jupyterlab_widgets`, restart the kernel '
+            "and reload the page."
+        )
     target, _ = choose_device(device)
     if isinstance(models, Mapping):
         labels, models = list(models), list(models.values())
