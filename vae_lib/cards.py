@@ -52,6 +52,14 @@ camera. Samples are more often whole faces than at β = 1, and duller. Traversal
 strongest dimensions can be named more easily: brightness of the background, light from either
 side, hair dark or fair, a shadow over the eyes, fringe or forehead, warm or cold colour; yet
 turning the head still moves the light, and hair takes the background with it.""",
+    "vae_beta_10": """\
+Reconstructions keep the light, the background's tone and the mass and tone of the hair; the face
+in it is nearly the same one, smiling a little, whoever was photographed: beards, glasses, closed
+eyes, open mouths and profiles are gone, a bald man gets hair and a man often a woman's face.
+Samples are almost all whole faces, soft and alike, some half in the dark. Traversals of the
+strongest dimensions: hair and background together from fair to dark; light from either side; hair
+long and dark or none; a head that turns as its hair shortens; blue or orange; fringe or forehead.
+Two or three of ten rows move one thing.""",
     "vae_synthetic": """\
 Reconstructions keep pose, light, skin, hair, background and glasses; they lose the edges of hair,
 blur the mouth, and hardly tell open eyes from closed ones: few pixels, few nats. About half of the
