@@ -7,6 +7,7 @@ from files that were unpacked beforehand, in one process; `open_faces` from the 
 The repetitions alternate; the ratio is that of the medians.
 """
 
+import argparse
 import os
 import sys
 import tempfile
@@ -40,7 +41,11 @@ def seconds(work: Callable[..., object], *arguments: object, **options: object) 
 
 
 def main() -> None:
-    originals = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("CELEBA_ORIGINALS")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "originals", nargs="?", default=os.environ.get("CELEBA_ORIGINALS"), help="folder of the zip"
+    )
+    originals = parser.parse_args().originals
     if not originals:
         sys.exit(
             "Set CELEBA_ORIGINALS, or give as an argument, the folder that holds "

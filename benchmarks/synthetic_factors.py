@@ -4,6 +4,7 @@ A small convolutional network learns to predict all factors; what it cannot reco
 faces, no VAE could be blamed for missing. Run: python benchmarks/synthetic_factors.py
 """
 
+import argparse
 import sys
 import time
 
@@ -24,7 +25,7 @@ def network(outputs: int) -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def main(train: int = 6000, test: int = 1000, epochs: int = 12) -> None:
+def main(train: int, test: int, epochs: int) -> None:
     start = time.perf_counter()
     images, factors = synthetic_faces(train + test, seed=1)
     print(f"{(train + test) / (time.perf_counter() - start):,.0f} faces/s drawn")
@@ -56,4 +57,8 @@ def main(train: int = 6000, test: int = 1000, epochs: int = 12) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--train", type=int, default=6000, help="faces to learn from")
+    parser.add_argument("--test", type=int, default=1000, help="faces to be measured on")
+    parser.add_argument("--epochs", type=int, default=12, help="passes over the training faces")
+    main(**vars(parser.parse_args()))
