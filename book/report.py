@@ -139,7 +139,7 @@ def measure_yardstick() -> None:
     settings = summarise(runs_of("celeba"))
     counts = sorted({0, 10, 32, 64, 128} | {round(s.mean["active_01"]) for s in settings})
     rates = [round(s.mean["kl"], 1) for s in settings]
-    measured = measure_pca(open_faces(kind="celeba"), counts, nats=rates)
+    measured = measure_pca(open_faces(kind="images"), counts, nats=rates)
     _write_json(RESULTS / "celeba" / "pca.json", measured)
 
 

@@ -55,6 +55,7 @@ def fragments() -> dict[str, str]:
         "synthetic_disentanglement": disentanglement(synthetic),
         "synthetic_every_run": every_run(synthetic),
         "attributes": attributes(),
+        "attribute_means": attribute_means(),
         "direction_pairs": direction_pairs(),
         "factors": factors(),
         "api": api(),
@@ -171,6 +172,22 @@ def attributes() -> str:
             single = f"{gallery.best_auc[row]:.2f} (z{gallery.best_dimension[row]})"
             cells += [f"{gallery.probe_auc[row]:.2f}", single]
         rows.append(cells)
+    return table(headings, rows)
+
+
+def attribute_means() -> str:
+    """The same as one row for each model."""
+    rows = [
+        [
+            beta,
+            f"{gallery.probe_auc.mean():.3f}",
+            f"{gallery.best_auc.mean():.3f}",
+            f"{(gallery.probe_auc - gallery.best_auc).mean():.3f}",
+            str(len(set(gallery.best_dimension.tolist()))),
+        ]
+        for beta, gallery in report.celeba_galleries().items()
+    ]
+    headings = ["model", "linear probe", "best dimension", "difference", "different best dimensions"]
     return table(headings, rows)
 
 
