@@ -187,7 +187,7 @@ def attribute_means() -> str:
         ]
         for beta, gallery in report.celeba_galleries().items()
     ]
-    headings = ["model", "linear probe", "best dimension", "difference", "different best dimensions"]
+    headings = ["model", "linear probe", "best dimension", "difference", "dimensions used"]
     return table(headings, rows)
 
 
