@@ -82,7 +82,10 @@ TOOLS = """() => {
     const frames = (tools.paints - paints) / ((performance.now() - began) / 1000);
     while (performance.now() - Math.max(end, tools.last) < 400) await rest(20);
     beating = false;
-    globalThis.gc?.();
+    for (let i = 0; i < 3; i++) {
+      globalThis.gc?.();
+      await rest(200);
+    }
     const megabytes = performance.memory ? performance.memory.usedJSHeapSize / 1e6 : 0;
     return { frames, backlog: Math.max(0, tools.last - end), longest, megabytes };
   };
@@ -134,7 +137,9 @@ def measure_bursts(page, where: str) -> None:
     bursts = [page.evaluate("tools.burst(500, 1)") for _ in range(10)]
     right = check_face(page)
     backlog = max(burst["backlog"] for burst in bursts)
-    growth = bursts[-1]["megabytes"] - bursts[1]["megabytes"]
+    # What is collected when is not ours to decide: the least of three against the least of three.
+    early, late = (min(b["megabytes"] for b in part) for part in (bursts[1:4], bursts[-3:]))
+    growth = late - early
     got = f"{backlog:.0f} ms"
     report(f"{where}: 500 events in a second, backlog", "≤ 100 ms", got, backlog / 100)
     report(f"{where}: … ends on the right face", "yes", "yes" if right else "no", 0 if right else 9)

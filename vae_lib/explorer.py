@@ -263,6 +263,16 @@ def _compact(gallery: Gallery) -> dict[str, Any]:
     }
 
 
+class LatentSlider(ipywidgets.FloatSlider):
+    """A FloatSlider to which the kernel does not repeat what it was told.
+
+    The page tells where a slider is ten times a second, so that faces come first. A kernel's echo
+    of one place would throw the slider back from the next.
+    """
+
+    value = traitlets.CFloat(0.0).tag(sync=True, echo_update=False)
+
+
 class Explorer(anywidget.AnyWidget):
     """The widget that `explore` returns.
 
@@ -310,8 +320,8 @@ class Explorer(anywidget.AnyWidget):
             if first.kl is not None:
                 order = np.argsort(-first.kl, kind="stable")
             sliders = [
-                ipywidgets.FloatSlider(
-                    0.0,
+                LatentSlider(
+                    value=0.0,
                     min=-REACH,
                     max=REACH,
                     step=STEP,

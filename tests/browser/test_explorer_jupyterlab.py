@@ -28,9 +28,14 @@ CELLS = [
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def lab(folder):
     """The address of a notebook in a running JupyterLab."""
-    with jupyterlab(tmp_path_factory.mktemp("lab"), *CELLS) as address:
+    with jupyterlab(folder, *CELLS) as address:
         yield address
 
 
@@ -60,6 +65,10 @@ def test_the_kernel_decodes(page):
     status = first_view(page).locator(".ve-status")
     page.wait_for_function("document.querySelector('.ve-there')")
     assert "kernel" in status.inner_text()
+
+
+def test_the_server_has_the_extension_that_lets_no_message_wait(page, folder):
+    assert "vae_lib.jupyter | extension was successfully loaded" in (folder / "log").read_text()
 
 
 def test_dragging_a_slider_with_the_mouse_moves_the_face(page, celeba):
@@ -99,6 +108,29 @@ def test_arrow_keys_move_a_slider_and_0_recentres_it(page, celeba):
     z[0, order[1]] = 0
     shows(page, decode_images(celeba, z)[0], within=1)
     assert page.locator(".jp-Dialog").count() == 0
+
+
+# Fifty arrow keys in a second; where the slider stands at once, and when everybody has answered.
+HURRY = """async (key) => {
+  const handle = document.querySelectorAll('.ve-latent .noUi-handle')[2];
+  const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const value = () => Number(handle.getAttribute('aria-valuenow'));
+  for (let i = 0; i < 50; i++) {
+    handle.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+    await rest(20);
+  }
+  const left = value();
+  await rest(1500);
+  return [left, value()];
+}"""
+
+
+def test_a_slider_stays_where_a_hurried_hand_left_it(page):
+    for key in ("ArrowRight", "ArrowLeft") * 3:
+        left, later = page.evaluate(HURRY, key)
+        assert left == later == pytest.approx(2.5 if key == "ArrowRight" else 0, abs=0.01)
+    page.locator(".ve-latent .noUi-handle").nth(2).focus()
+    page.keyboard.press("0")
 
 
 def test_sliders_have_names_and_values_for_a_screen_reader(page):
