@@ -14,7 +14,7 @@ import report
 
 import vae_lib
 from vae_lib.faces.synthetic import FACTORS
-from vae_lib.pretrained import FOLDER, load_gallery, pretrained_names
+from vae_lib.pretrained import FOLDER, load_gallery, load_pretrained, pretrained_names
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -59,7 +59,7 @@ def fragments() -> dict[str, str]:
         "direction_pairs": direction_pairs(),
         "factors": factors(),
         "api": api(),
-        "cards": "\n".join(card(name) for name in pretrained_names()),
+        "cards": "\n".join(card(name) for name in by_faces_and_beta()),
     } | {name: picture(name) for name in FIGURES}
 
 
@@ -223,6 +223,12 @@ def factors() -> str:
         for f in FACTORS
     ]
     return table(["factor", "range", "meaning"], rows, left=3)
+
+
+def by_faces_and_beta() -> list[str]:
+    """The models in the box, CelebA's first."""
+    facts = {name: load_pretrained(name)[1] for name in pretrained_names()}
+    return sorted(facts, key=lambda name: (facts[name]["faces"], facts[name]["recipe"]["beta"]))
 
 
 def card(name: str) -> str:

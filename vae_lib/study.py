@@ -285,23 +285,6 @@ def share_of_setting(runs: Sequence[Run], measure: str) -> float:
     return float(between / total)
 
 
-def markdown(summaries: Sequence[Summary], measures: Sequence[str], digits: int = 3) -> str:
-    """A table of mean ± sd, one line a setting, with so many significant digits of the mean."""
-    lines = [["objective", "setting", "seeds", *measures], ["---"] * (3 + len(measures))]
-    for s in summaries:
-        cells = [s.objective, f"{s.setting:g}", str(s.seeds)]
-        for name in measures:
-            if name not in s.mean:
-                cells.append("–")
-                continue
-            size = int(np.floor(np.log10(abs(s.mean[name])))) if s.mean[name] else 0
-            decimals = max(0, digits - 1 - size)
-            spread = f" ± {s.sd[name]:.{decimals}f}" if s.seeds > 1 else ""
-            cells.append(f"{s.mean[name]:.{decimals}f}{spread}")
-        lines.append(cells)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
-
-
 def _measured(run: Run, measure: str) -> float:
     if measure not in run.measures:
         raise InputError(
