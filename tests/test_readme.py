@@ -52,7 +52,7 @@ SHORTER = {
     "uv run vae train": SMALL,
     "uv run vae evaluate": "",
     "uv run vae plot": "",
-    "uv run python book/build.py": "--help",  # tests/browser/test_book.py builds
+    "uv run python book/build.py": "--help",  # tests/browser/test_book_pages.py builds
 }
 SERVER = "uv run jupyter lab notebooks"
 # What a run leaves, in the README's words.
