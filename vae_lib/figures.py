@@ -251,7 +251,7 @@ def kl_spectrum(results: Sequence[dict[str, Any]], threshold: float = 0.1) -> Fi
     axes.axhline(threshold, color="0.4", linestyle=":", label=f"active: above {threshold:g} nats")
     axes.set(xlabel="dimension, by rank", ylabel="mean KL (nats)")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower left")
+    figure.legend(loc="outside upper center", ncols=len(shades) + 1)
     return figure
 
 
