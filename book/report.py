@@ -8,6 +8,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +31,32 @@ from vae_lib.study import (
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, README = ROOT / "results", ROOT / "README.md"
-LABELS = {
-    "psnr": "PSNR (dB)",
-    "mig": "MIG",
-    "sap": "SAP",
-    "dci_disentanglement": "DCI disentanglement",
-    "dci_completeness": "DCI completeness",
-    "dci_informativeness": "DCI informativeness",
-    "factor_vae": "FactorVAE score",
-    "beta_vae": "β-VAE score",
+
+# Measure → heading and decimals, in the order of the columns.
+MEASURES = {
+    "reconstruction": ("reconstruction, nats", 0),
+    "excess": ("excess, nats", 1),
+    "kl": ("KL, nats", 1),
+    "active_01": ("active dimensions", 0),
+    "psnr": ("PSNR, dB", 2),
+    "ssim": ("SSIM", 3),
 }
-NAMES = {
+# The same for what results hold under "disentanglement".
+SCORES = {
+    "mig": ("MIG", 3),
+    "sap": ("SAP", 3),
+    "dci_disentanglement": ("DCI disentanglement", 3),
+    "dci_completeness": ("DCI completeness", 3),
+    "dci_informativeness": ("DCI informativeness", 3),
+    "factor_vae": ("FactorVAE score", 3),
+    "beta_vae": ("β-VAE score", 3),
+}
+OBJECTIVES = {
     "beta-vae": "β = {:g}",
-    "capacity": "capacity, C = {:g}",
     "beta-tcvae": "β-TCVAE, β = {:g}",
+    "capacity": "C = {:g} nats",
 }
+NOTHING_YET = "No run of this kind has been committed yet.\n"
 
 
 def runs_of(faces: str, results: Path = RESULTS) -> list[Run]:
@@ -66,7 +78,7 @@ def numbers(results: Path = RESULTS) -> dict[str, Any]:
             "settings": [_summary(s) for s in summarise(drawn)],
             "runs": [_run(run) for run in drawn],
         },
-        "models": {name: _model(name) for name in pretrained_names()},
+        "models": {name: _model(name, facts) for name, facts in shipped().items()},
     }
     betas = [run for run in drawn if run.objective == "beta-vae"]
     if 2 <= len({run.setting for run in betas}) < len(betas):
@@ -112,9 +124,16 @@ def _run(run: Run) -> dict[str, Any]:
     return facts
 
 
-def _model(name: str) -> dict[str, Any]:
+@cache
+def shipped() -> dict[str, dict[str, Any]]:
+    """The models in the box, CelebA's first and then by β, and what travels with each."""
+    facts = {name: load_pretrained(name)[1] for name in pretrained_names()}
+    order = sorted(facts, key=lambda name: (facts[name]["faces"], facts[name]["recipe"]["beta"]))
+    return {name: facts[name] for name in order}
+
+
+def _model(name: str, facts: dict[str, Any]) -> dict[str, Any]:
     """What the file in the box measures: float16 weights, samples, what single numbers know."""
-    _, facts = load_pretrained(name)
     gallery = load_gallery(name)
     columns = zip(
         gallery.attribute_names,
@@ -145,12 +164,11 @@ def measure_yardstick() -> None:
 
 def celeba_galleries() -> dict[str, Gallery]:
     """``β = 1`` and so on → the gallery of the model in the box, by β."""
-    found = {}
-    for name in pretrained_names():
-        _, facts = load_pretrained(name)
-        if facts["faces"] == "celeba":
-            found[facts["recipe"]["beta"]] = load_gallery(name)
-    return {f"β = {beta:g}": found[beta] for beta in sorted(found)}
+    return {
+        f"β = {facts['recipe']['beta']:g}": load_gallery(name)
+        for name, facts in shipped().items()
+        if facts["faces"] == "celeba"
+    }
 
 
 def drawings() -> dict[str, Callable[[], Figure]]:
@@ -168,10 +186,11 @@ def drawings() -> dict[str, Callable[[], Figure]]:
     }
     if betas:
         dots = [{"beta": run.setting} | run.measures for run in betas]
+        labels = {"psnr": "PSNR (dB)"} | {name: heading for name, (heading, _) in SCORES.items()}
         found["synthetic_rate_distortion.png"] = lambda: figures.rate_distortion(
             [run.result for run in betas]
         )
-        found["synthetic_scores.png"] = lambda: figures.scores_against_beta(dots, LABELS, columns=4)
+        found["synthetic_scores.png"] = lambda: figures.scores_against_beta(dots, labels, columns=4)
         found["synthetic_information.png"] = lambda: _information(*best_and_worst(betas))
     return found
 
@@ -195,33 +214,22 @@ def readme_tables(found: dict[str, Any]) -> dict[str, str]:
 
 def _celeba_table(found: dict[str, Any]) -> str:
     samples = {m["beta"]: m["samples"] for m in found["models"].values() if m["samples"]}
-    rows = [
-        [
-            "β",
-            "seeds",
-            "excess, nats",
-            "KL, nats",
-            "dimensions above 0.1 nat",
-            "PSNR, dB",
-            "SSIM",
-            "PCA, as many components, dB",
-            "linear VAE, as many nats, dB",
-            "Fréchet distance: samples; reconstructions",
-        ],
-        ["---:"] * 10,
-    ]
+    names = ("excess", "kl", "active_01", "psnr", "ssim")
+    headings = ["β", "seeds"] + [MEASURES[name][0] for name in names]
+    headings += ["PCA, as many components, dB", "linear VAE, as many nats, dB"]
+    headings += ["Fréchet distance: samples; reconstructions"]
+    rows = []
     for s in found["celeba"]["settings"]:
         far = samples.get(s["setting"])
         rows.append(
             [f"{s['setting']:g}", str(s["seeds"])]
-            + [_pm(s, name, d) for name, d in (("excess", 1), ("kl", 1), ("active_01", 0))]
-            + [_pm(s, "psnr", 2), _pm(s, "ssim", 3)]
+            + [_pm(s, name, MEASURES[name][1]) for name in names]
             + [f"{s[name]['psnr']:.2f}" if s[name] else "–" for name in ("pca", "linear_vae")]
             + [f"{far['prior']:.1f}; {far['reconstructions']:.1f}" if far else "–"]
         )
     far = next(iter(samples.values()))
     return (
-        f"{_table(rows)}\nFor scale: training faces are at a Fréchet distance of "
+        f"{table(headings, rows, left=0)}\nFor scale: training faces are at a Fréchet distance of "
         f"{far['train_faces']:.1f}, noise is at {far['noise']:.0f}.\n"
     )
 
@@ -229,33 +237,20 @@ def _celeba_table(found: dict[str, Any]) -> str:
 def _synthetic_table(found: dict[str, Any]) -> str:
     settings = found["synthetic"]["settings"]
     if not settings:
-        return "No run has been committed yet.\n"
-    names = {
-        "excess": ("excess, nats", 1),
-        "kl": ("KL, nats", 1),
-        "active_01": ("dimensions above 0.1 nat", 0),
-        "psnr": ("PSNR, dB", 2),
-        "mig": ("MIG", 3),
-        "sap": ("SAP", 3),
-        "dci_disentanglement": ("DCI disentanglement", 3),
-        "dci_informativeness": ("DCI informativeness", 3),
-        "factor_vae": ("FactorVAE", 3),
-    }
-    rows = [["objective", "seeds", *(heading for heading, _ in names.values())]]
-    rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
-    rows += [
-        [NAMES[s["objective"]].format(s["setting"]), str(s["seeds"])]
-        + [_pm(s, name, decimals) for name, (_, decimals) in names.items()]
+        return NOTHING_YET
+    names = ["excess", "kl", "active_01", "psnr", "mig", "sap"]
+    names += ["dci_disentanglement", "dci_informativeness", "factor_vae"]
+    known = MEASURES | SCORES
+    rows = [
+        [OBJECTIVES[s["objective"]].format(s["setting"]), str(s["seeds"])]
+        + [_pm(s, name, known[name][1]) for name in names]
         for s in settings
     ]
     shares = found["synthetic"].get("share_of_beta")
-    if not shares:
-        return _table(rows)
-    rows.append(
-        ["*variance that β explains*", ""]
-        + [f"{shares[name]:.0%}" if name in shares else "" for name in names]
-    )
-    return _table(rows)
+    if shares:
+        cells = [f"{shares[name]:.0%}" if name in shares else "" for name in names]
+        rows.append(["*variance that β explains*", "", *cells])
+    return table(["setting", "seeds"] + [known[name][0] for name in names], rows)
 
 
 def _pm(s: dict[str, Any], name: str, decimals: int) -> str:
@@ -263,8 +258,11 @@ def _pm(s: dict[str, Any], name: str, decimals: int) -> str:
     return f"{text} ± {s['sd'][name]:.{max(decimals, 1)}f}" if name in s["sd"] else text
 
 
-def _table(rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"
+def table(headings: list[str], rows: list[list[str]], left: int = 1) -> str:
+    """A Markdown table whose first columns are text and whose others are numbers."""
+    lines = [headings, *rows]
+    lines.insert(1, ["---"] * left + ["---:"] * (len(headings) - left))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def with_tables(readme: str, tables: dict[str, str]) -> str:

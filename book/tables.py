@@ -11,38 +11,11 @@ from typing import Any
 
 import numpy as np
 import report
+from report import MEASURES, NOTHING_YET, OBJECTIVES, RESULTS, SCORES, table
 
 import vae_lib
 from vae_lib.faces.synthetic import FACTORS
-from vae_lib.pretrained import FOLDER, load_gallery, load_pretrained, pretrained_names
-
-RESULTS = Path(__file__).resolve().parent.parent / "results"
-
-# Measure → heading and decimals, in the order of the columns.
-MEASURES = {
-    "reconstruction": ("reconstruction, nats", 0),
-    "excess": ("excess, nats", 1),
-    "kl": ("KL, nats", 1),
-    "active_01": ("active dimensions", 0),
-    "psnr": ("PSNR, dB", 2),
-    "ssim": ("SSIM", 3),
-}
-# The same for what results hold under "disentanglement".
-SCORES = {
-    "mig": ("MIG", 3),
-    "sap": ("SAP", 3),
-    "dci_disentanglement": ("DCI disentanglement", 3),
-    "dci_completeness": ("DCI completeness", 3),
-    "dci_informativeness": ("DCI informativeness", 3),
-    "factor_vae": ("FactorVAE score", 3),
-    "beta_vae": ("β-VAE score", 3),
-}
-OBJECTIVES = {
-    "beta-vae": "β = {:g}",
-    "beta-tcvae": "β-TCVAE, β = {:g}",
-    "capacity": "C = {:g} nats",
-}
-NOTHING_YET = "No run of this kind has been committed yet.\n"
+from vae_lib.pretrained import FOLDER, load_gallery
 
 
 def fragments() -> dict[str, str]:
@@ -59,7 +32,7 @@ def fragments() -> dict[str, str]:
         "direction_pairs": direction_pairs(),
         "factors": factors(),
         "api": api(),
-        "cards": "\n".join(card(name) for name in by_faces_and_beta()),
+        "cards": "\n".join(card(name) for name in report.shipped()),
     } | {name: picture(name) for name in FIGURES}
 
 
@@ -90,13 +63,6 @@ def spread(values: list[float], decimals: int) -> str:
     """Mean ± standard deviation over seeds, or the one value that there is."""
     text = f"{mean(values):,.{decimals}f}"
     return text if len(values) == 1 else f"{text} ± {stdev(values):,.{decimals}f}"
-
-
-def table(headings: list[str], rows: list[list[str]], left: int = 1) -> str:
-    """A Markdown table whose first columns are text and whose others are numbers."""
-    lines = [headings, *rows]
-    lines.insert(1, ["---"] * left + ["---:"] * (len(headings) - left))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def seeds_of(runs: list[dict]) -> str:
@@ -225,20 +191,14 @@ def factors() -> str:
     return table(["factor", "range", "meaning"], rows, left=3)
 
 
-def by_faces_and_beta() -> list[str]:
-    """The models in the box, CelebA's first."""
-    facts = {name: load_pretrained(name)[1] for name in pretrained_names()}
-    return sorted(facts, key=lambda name: (facts[name]["faces"], facts[name]["recipe"]["beta"]))
-
-
 def card(name: str) -> str:
     """The card that lies beside the weights, as a section of a page, its long table folded."""
     text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     text = re.sub(r"^#", "##", text, flags=re.MULTILINE)
-    table = re.compile(r"^\| attribute \|.*?\n\n", re.MULTILINE | re.DOTALL)
+    scores = re.compile(r"^\| attribute \|.*?\n\n", re.MULTILINE | re.DOTALL)
     folded = "::::{{dropdown}} {}\n{}::::\n\n"
     title = "Linear probes and single dimensions"
-    return table.sub(lambda found: folded.format(title, found[0]), text)
+    return scores.sub(lambda found: folded.format(title, found[0]), text)
 
 
 # Figure → its title, its alternative text and how to read it. `book/report.py` draws them.

@@ -84,12 +84,17 @@ def test_ssim_is_one_for_perfect_pictures_and_measured_only_when_asked(model, fa
 
 
 def test_similarity_of_each_face_has_the_mean_that_an_evaluation_gives(model, faces):
+    from torchmetrics.image import StructuralSimilarityIndexMeasure
+
     from vae_lib.faces.batches import to_pixels
 
     x = to_pixels(torch.from_numpy(faces.images[:120]))
     with torch.no_grad():
-        each = ssim_per_face(model.reconstruct(x), x)
+        decoded = model.reconstruct(x)
+        each = ssim_per_face(decoded, x)
+    reference = StructuralSimilarityIndexMeasure(data_range=1.0)(decoded, x)
     assert each.shape == (120,)
+    assert each.mean().item() == pytest.approx(reference.item())
     assert each.mean().item() == pytest.approx(evaluate(model, faces.images[:120], ssim=True).ssim)
     assert torch.allclose(ssim_per_face(x, x), torch.ones(120))
 

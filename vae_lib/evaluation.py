@@ -76,7 +76,7 @@ def evaluate(
     noise = torch.randn(
         len(images), model.config.latent_size, generator=torch.Generator().manual_seed(seed)
     )
-    similarity = _ssim(device) if ssim else None
+    similarity = 0.0
     totals = torch.zeros(3, dtype=torch.float64)
     dimensions = torch.zeros(model.config.latent_size, dtype=torch.float64)
 
@@ -90,8 +90,8 @@ def evaluate(
             model.decode_logits(model.reparameterize(mu, logvar, noise[rows].to(device))), x
         )
         decoded = model.decode(mu)
-        if similarity is not None:
-            similarity.update(decoded, x)
+        if ssim:
+            similarity += ssim_per_face(decoded, x).double().sum().item()
         parts = torch.stack([nll, nll - pixel_entropy(x), psnr(decoded, x)], dim=1)
         totals += parts.cpu().double().sum(0)
         dimensions += kl_per_dimension(mu, logvar).cpu().double().sum(0)
@@ -106,7 +106,7 @@ def evaluate(
         active_001=int((dimensions > 0.01).sum()),
         active_01=int((dimensions > 0.1).sum()),
         psnr=decibels,
-        ssim=None if similarity is None else similarity.compute().item(),
+        ssim=similarity / len(images) if ssim else None,
         images=len(images),
         kl_per_dimension=tuple(dimensions.tolist()),
     )
@@ -151,16 +151,10 @@ def ssim_per_face(decoded: Tensor, x: Tensor) -> Tensor:
         At most 1; 1 for equal images. torchmetrics' default windows, so that the mean over faces
         is `Evaluation.ssim`.
     """
+    # Here and not above, so that training needs nothing beyond PyTorch.
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     parts = zip(decoded.split(100), x.split(100), strict=True)  # windows take memory
     return torch.cat(
         [structural_similarity_index_measure(*p, data_range=1.0, reduction="none") for p in parts]
     )
-
-
-def _ssim(device: torch.device):
-    # Here and not above, so that training needs nothing beyond PyTorch.
-    from torchmetrics.image import StructuralSimilarityIndexMeasure
-
-    return StructuralSimilarityIndexMeasure(data_range=1.0).to(device)

@@ -545,8 +545,7 @@ def _side_by_side(draw: Callable[[int], None], starts: range) -> None:
                 draw(start)
         else:
             with ThreadPoolExecutor(threads) as pool:
-                for _ in pool.map(draw, starts):
-                    pass
+                list(pool.map(draw, starts))
     finally:
         torch.set_num_threads(threads)
 
