@@ -7,13 +7,22 @@
       else if (element.tabIndex === 0) element.removeAttribute("tabindex");
     }
   };
-  window.addEventListener("load", () => {
-    // The button has a name of its own; its three icons would each add one.
-    for (const icon of document.querySelectorAll(".theme-switch-button svg")) {
+  // The button has a name of its own; its three icons would each add one.
+  const silence = (button) => {
+    for (const icon of button.querySelectorAll("svg")) {
       icon.querySelector("title")?.remove();
       for (const name of ["role", "aria-labelledby"]) icon.removeAttribute(name);
       icon.setAttribute("aria-hidden", "true");
     }
+  };
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const button of document.querySelectorAll(".theme-switch-button")) {
+      // Font Awesome draws the icons when it finds the time: on a slow machine after the page.
+      new MutationObserver(() => silence(button)).observe(button, { childList: true });
+      silence(button);
+    }
+  });
+  window.addEventListener("load", () => {
     // This one's name lacks the keys that it shows.
     document.querySelector(".search-button-field")?.removeAttribute("aria-label");
     for (const table of document.querySelectorAll("main table")) {

@@ -146,6 +146,18 @@ def test_a_page_is_whole_without_a_network(visit, axe, name, width, scheme):
     assert not violations, "\n".join(violations)
 
 
+def test_an_icon_that_is_drawn_late_does_not_rename_its_button(visit):
+    page = visit("book/bibliography")
+    page.evaluate(
+        "document.querySelector('.theme-switch-button')"
+        ".insertAdjacentHTML('beforeend', '<i class=\"fa-solid fa-sun\" title=\"Light\"></i>')"
+    )
+    page.locator(".theme-switch-button svg").nth(3).wait_for(state="attached")
+    button = page.locator(".theme-switch-button")
+    assert button.locator("title, [role], [aria-labelledby]").count() == 0
+    assert button.text_content().strip() == ""
+
+
 class Anchors(HTMLParser):
     """The links of a page, what they point to, and the places that can be pointed to."""
 
