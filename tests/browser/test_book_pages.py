@@ -1,10 +1,7 @@
 """The built book in a real browser: every page opened from the disk, with no network."""
 
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
@@ -49,19 +46,15 @@ def axe(build) -> str:
 
 
 @pytest.fixture(scope="session")
-def html(tmp_path_factory) -> Path:
+def html(book_being_built) -> Path:
     """The book, built once, with warnings as errors, from another working directory.
 
     ``BOOK_EXECUTED`` names a folder with notebooks that nbmake executed; without it the build
     executes them. ``BOOK_BUILT=1`` takes the book as it lies in book/_build.
     """
-    if os.environ.get("BOOK_BUILT") != "1":
-        command = [sys.executable, str(ROOT / "book" / "build.py")]
-        if "BOOK_EXECUTED" in os.environ:
-            command.append(str(Path(os.environ["BOOK_EXECUTED"]).resolve()))
-        elsewhere = tmp_path_factory.mktemp("elsewhere")
-        ran = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-5000:]
+    if book_being_built is not None:
+        build, log = book_being_built
+        assert build.wait() == 0, log.read_text(encoding="utf-8", errors="replace")[-10_000:]
     return HTML
 
 
