@@ -44,7 +44,8 @@ LEFT_OUT = {
     "pipx install uv": "downloads",
     "python3 -m venv .venv-uv && .venv-uv/bin/pip install uv": "downloads",
     ".venv-uv/bin/uv run …": "is the same command from another place",
-    "conda env create -f environment.yml && conda activate vae": "downloads",
+    "conda env create -f environment.yml": "downloads",
+    "conda activate vae": "wants that environment",
 }
 # What makes a command short: a small model, few faces; help instead of minutes of building.
 SMALL = "--epochs 1 --channels 4 8 8 8 --latent-size 6 --batch-size 16 --synthetic-count 120"
@@ -106,8 +107,7 @@ def folder(tmp_path_factory):
 
 
 def lines_to_run(block: list[str]) -> list[str]:
-    parts = [part.strip() for line in block for part in line.split("&&")]
-    return [part for part in parts if part not in LEFT_OUT and part != SERVER]
+    return [line for line in block if line not in LEFT_OUT and line != SERVER]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,8 @@ def test_the_blocks_of_commands_run_and_leave_what_they_name(lines, folder):
 
 
 def test_every_line_of_every_block_is_run_or_left_out_for_a_reason():
-    lines = [part.strip() for block in SHELL for line in block for part in line.split("&&")]
+    lines = [line for block in SHELL for line in block]
+    assert not any("&&" in line for line in lines)  # Windows PowerShell 5 knows no such thing
     assert len(lines) >= 7
     assert {*LISTED} <= {*SPANS}
     assert SERVER in lines

@@ -272,7 +272,7 @@ def score_heatmap(galleries: dict[str, Gallery], dimensions: int = 8) -> Figure:
     names = next(iter(galleries.values())).attribute_names
     order = np.argsort(-np.mean([gallery.probe_auc for gallery in galleries.values()], axis=0))
     figure = Picture(
-        figsize=(2.4 + (0.3 * dimensions + 1.2) * len(galleries), 1.3 + 0.19 * len(names)),
+        figsize=(2.6 + (0.2 * dimensions + 0.5) * len(galleries), 1.3 + 0.2 * len(names)),
         layout="constrained",
     )
     panels = figure.subplots(1, len(galleries), sharey=True, squeeze=False)[0]
@@ -284,11 +284,11 @@ def score_heatmap(galleries: dict[str, Gallery], dimensions: int = 8) -> Figure:
         low = 0.5 if gallery.probe_score[0] == "ROC-AUC" else 0.0
         picture = axes.imshow(table[order], vmin=low, vmax=1, cmap="viridis", aspect="auto")
         ticks = ["probe", "best", *(f"z$_{{{d}}}$" for d in strongest)]
-        axes.set_xticks(range(len(ticks)), ticks, rotation=90, fontsize=8)
-        axes.set_title(title, fontsize=10)
+        axes.set_xticks(range(len(ticks)), ticks, rotation=90)
+        axes.set_title(title)
         axes.axvline(1.5, color="white", linewidth=2)
-        axes.tick_params(length=0)
-    panels[0].set_yticks(range(len(names)), [names[i].replace("_", " ") for i in order], fontsize=8)
+        axes.tick_params(length=0, labelsize=9)
+    panels[0].set_yticks(range(len(names)), [names[i].replace("_", " ") for i in order])
     scores = sorted({score for g in galleries.values() for score in g.probe_score}, reverse=True)
     figure.colorbar(picture, ax=panels, label=f"{' or '.join(scores)} on test faces", shrink=0.6)
     return figure

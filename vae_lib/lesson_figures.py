@@ -534,12 +534,11 @@ def traversals_beside(
         axes.set_yticks(
             [side * (i + 0.5) for i in range(len(order))],
             [f"z$_{{{d}}}$\n{strength[d]:.1f} nats" for d in order],
-            fontsize=8,
         )
-        axes.set_title(title, fontsize=10)
-        axes.tick_params(length=0)
+        axes.set_title(title, fontsize=13)
+        axes.tick_params(length=0, labelsize=11)
         axes.spines[:].set_visible(False)
-    figure.supxlabel("value of the dimension (standard deviations of the prior)", fontsize=9)
+    figure.supxlabel("value of the dimension (standard deviations of the prior)", fontsize=12)
     return figure
 
 
