@@ -60,8 +60,10 @@ NOTHING_YET = "No run of this kind has been committed yet.\n"
 
 
 def runs_of(faces: str, results: Path = RESULTS) -> list[Run]:
+    """By objective, in the order of OBJECTIVES, setting and seed; none where there is no run."""
     folder = results / faces
-    return read_runs(folder) if any(folder.glob("*_seed_*.json")) else []
+    runs = read_runs(folder) if any(folder.glob("*_seed_*.json")) else []
+    return sorted(runs, key=lambda run: list(OBJECTIVES).index(run.objective))
 
 
 def numbers(results: Path = RESULTS) -> dict[str, Any]:
@@ -117,7 +119,11 @@ def _linear(s: Summary, yardstick: dict[str, Any]) -> dict[str, Any]:
 
 def _run(run: Run) -> dict[str, Any]:
     facts = {"objective": run.objective, "setting": run.setting, "seed": run.seed}
-    facts |= run.measures | {"kl_per_dimension": run.result["kl_per_dimension"]}
+    facts |= (
+        {"images": run.result["test"]["images"]}
+        | run.measures
+        | {"kl_per_dimension": run.result["kl_per_dimension"]}
+    )
     if "disentanglement" in run.result:
         facts["mutual_information"] = run.mutual_information.tolist()
         facts["factors"] = list(run.factors)
@@ -223,7 +229,7 @@ def _celeba_table(found: dict[str, Any]) -> str:
         far = samples.get(s["setting"])
         rows.append(
             [f"{s['setting']:g}", str(s["seeds"])]
-            + [_pm(s, name, MEASURES[name][1]) for name in names]
+            + [with_sd(s, name, MEASURES[name][1]) for name in names]
             + [f"{s[name]['psnr']:.2f}" if s[name] else "–" for name in ("pca", "linear_vae")]
             + [f"{far['prior']:.1f}; {far['reconstructions']:.1f}" if far else "–"]
         )
@@ -242,8 +248,7 @@ def _synthetic_table(found: dict[str, Any]) -> str:
     names += ["dci_disentanglement", "dci_informativeness", "factor_vae"]
     known = MEASURES | SCORES
     rows = [
-        [OBJECTIVES[s["objective"]].format(s["setting"]), str(s["seeds"])]
-        + [_pm(s, name, known[name][1]) for name in names]
+        [setting_of(s), str(s["seeds"])] + [with_sd(s, name, known[name][1]) for name in names]
         for s in settings
     ]
     shares = found["synthetic"].get("share_of_beta")
@@ -253,9 +258,14 @@ def _synthetic_table(found: dict[str, Any]) -> str:
     return table(["setting", "seeds"] + [known[name][0] for name in names], rows)
 
 
-def _pm(s: dict[str, Any], name: str, decimals: int) -> str:
-    text = f"{s['mean'][name]:.{decimals}f}"
-    return f"{text} ± {s['sd'][name]:.{max(decimals, 1)}f}" if name in s["sd"] else text
+def setting_of(run: dict[str, Any]) -> str:
+    return OBJECTIVES[run["objective"]].format(run["setting"])
+
+
+def with_sd(s: dict[str, Any], name: str, decimals: int) -> str:
+    """Mean ± standard deviation over the seeds of a setting, or the one value that there is."""
+    text = f"{s['mean'][name]:,.{decimals}f}"
+    return f"{text} ± {s['sd'][name]:,.{max(decimals, 1)}f}" if name in s["sd"] else text
 
 
 def table(headings: list[str], rows: list[list[str]], left: int = 1) -> str:

@@ -1,17 +1,12 @@
 """The book's tables, made from the results in git and from the models in the box."""
 
-import json
 import pkgutil
 import re
-from collections import defaultdict
-from collections.abc import Iterable
-from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 import report
-from report import MEASURES, NOTHING_YET, OBJECTIVES, RESULTS, SCORES, table
+from report import MEASURES, NOTHING_YET, RESULTS, SCORES, setting_of, table, with_sd
 
 import vae_lib
 from vae_lib.faces.synthetic import FACTORS
@@ -20,12 +15,12 @@ from vae_lib.pretrained import FOLDER, load_gallery
 
 def fragments() -> dict[str, str]:
     """File name, without its ending → Markdown that a page includes."""
-    celeba, synthetic = read_runs("celeba"), read_runs("synthetic")
+    celeba, synthetic = (report.numbers()[faces] for faces in ("celeba", "synthetic"))
     return {
-        "celeba_runs": summary(celeba),
+        "celeba_runs": which_runs(celeba) + summary(celeba, MEASURES),
         "celeba_every_run": every_run(celeba),
-        "synthetic_runs": summary(synthetic),
-        "synthetic_disentanglement": disentanglement(synthetic),
+        "synthetic_runs": which_runs(synthetic) + summary(synthetic, MEASURES),
+        "synthetic_disentanglement": summary(synthetic, SCORES),
         "synthetic_every_run": every_run(synthetic),
         "attributes": attributes(),
         "attribute_means": attribute_means(),
@@ -36,90 +31,42 @@ def fragments() -> dict[str, str]:
     } | {name: picture(name) for name in FIGURES}
 
 
-def read_runs(faces: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """The results of single runs, by setting and seed; other files of the folder are left alone."""
-    found = [json.loads(path.read_text()) for path in sorted((folder / faces).rglob("*.json"))]
-    runs = [run for run in found if isinstance(run, dict) and {"seed", "test"} <= set(run)]
-    return sorted(runs, key=lambda run: (*setting_of(run), run["seed"]))
-
-
-def setting_of(run: dict[str, Any]) -> tuple[int, float]:
-    """Which objective, counted in the order of OBJECTIVES, and the number it is known by."""
-    objective = run["identity"].get("objective", "beta-vae")
-    number = run["capacity"] if objective == "capacity" else run["beta"]
-    return list(OBJECTIVES).index(objective), number
-
-
-def by_setting(runs: Iterable[dict]) -> dict[str, list[dict]]:
-    """Runs that differ in their seed alone stand together."""
-    groups = defaultdict(list)
-    for run in runs:
-        objective, number = setting_of(run)
-        groups[list(OBJECTIVES.values())[objective].format(number)].append(run)
-    return groups
-
-
-def spread(values: list[float], decimals: int) -> str:
-    """Mean ± standard deviation over seeds, or the one value that there is."""
-    text = f"{mean(values):,.{decimals}f}"
-    return text if len(values) == 1 else f"{text} ± {stdev(values):,.{decimals}f}"
-
-
-def seeds_of(runs: list[dict]) -> str:
-    return "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
-
-
-def which_runs(groups: dict[str, list[dict]], runs: list[dict]) -> str:
+def which_runs(found: dict[str, Any]) -> str:
     """One sentence: which runs there are, and on how many images they were measured."""
-    counts = ", ".join(f"{name}: {seeds_of(group)}" for name, group in groups.items())
-    images = sorted({run["test"]["images"] for run in runs})
-    sizes = " or ".join(f"{count:,}" for count in images)
-    plus = "; ± is the standard deviation over seeds" if len(runs) > len(groups) else ""
-    return f"Committed so far: {counts}. Measured on {sizes} test faces{plus}.\n"
+    if not found["runs"]:
+        return ""
+    counts = ", ".join(
+        f"{setting_of(s)}: {s['seeds']} seed{'s' * (s['seeds'] > 1)}" for s in found["settings"]
+    )
+    sizes = " or ".join(f"{count:,}" for count in sorted({run["images"] for run in found["runs"]}))
+    several = len(found["runs"]) > len(found["settings"])
+    plus = "; ± is the standard deviation over seeds" * several
+    return f"Committed so far: {counts}. Measured on {sizes} test faces{plus}.\n\n"
 
 
-def summary(runs: list[dict]) -> str:
+def summary(found: dict[str, Any], measures: dict[str, tuple[str, int]]) -> str:
     """One row per setting, mean ± standard deviation over its seeds."""
-    if not runs:
+    settings = [s for s in found["settings"] if set(measures) & set(s["mean"])]
+    if not settings:
         return NOTHING_YET
-    groups = by_setting(runs)
-    names = [name for name in MEASURES if any(name in run["test"] for run in runs)]
+    names = [name for name in measures if any(name in s["mean"] for s in settings)]
     rows = [
-        [setting, str(len(group))] + [_cell(group, "test", n, MEASURES[n][1]) for n in names]
-        for setting, group in groups.items()
+        [setting_of(s), str(s["seeds"])]
+        + [with_sd(s, n, measures[n][1]) if n in s["mean"] else "–" for n in names]
+        for s in settings
     ]
-    headings = ["setting", "seeds"] + [MEASURES[name][0] for name in names]
-    return which_runs(groups, runs) + "\n" + table(headings, rows)
+    return table(["setting", "seeds"] + [measures[name][0] for name in names], rows)
 
 
-def disentanglement(runs: list[dict]) -> str:
-    """The same for the scores of disentanglement, where runs have them."""
-    runs = [run for run in runs if "disentanglement" in run]
-    if not runs:
-        return NOTHING_YET
-    names = [name for name in SCORES if any(name in run["disentanglement"] for run in runs)]
-    rows = [
-        [setting, str(len(group))]
-        + [_cell(group, "disentanglement", n, SCORES[n][1]) for n in names]
-        for setting, group in by_setting(runs).items()
-    ]
-    return table(["setting", "seeds"] + [SCORES[name][0] for name in names], rows)
-
-
-def _cell(group: list[dict], block: str, name: str, decimals: int) -> str:
-    values = [run[block][name] for run in group if name in run[block]]
-    return spread(values, decimals) if values else "–"
-
-
-def every_run(runs: list[dict]) -> str:
+def every_run(found: dict[str, Any]) -> str:
     """One row per run."""
-    if not runs:
+    if not found["runs"]:
         return NOTHING_YET
-    names = [name for name in MEASURES if any(name in run["test"] for run in runs)]
+    names = [name for name in MEASURES if any(name in run for run in found["runs"])]
     rows = [
-        [setting, str(run["seed"])] + [_cell([run], "test", n, MEASURES[n][1]) for n in names]
-        for setting, group in by_setting(runs).items()
-        for run in group
+        [setting_of(run), str(run["seed"])]
+        + [f"{run[n]:,.{MEASURES[n][1]}f}" if n in run else "–" for n in names]
+        for run in found["runs"]
     ]
     return table(["setting", "seed"] + [MEASURES[name][0] for name in names], rows)
 

@@ -8,7 +8,6 @@ import math
 import os
 import re
 import stat
-import statistics
 import subprocess
 import sys
 import tarfile
@@ -36,6 +35,13 @@ def tables(book):
     import tables
 
     return tables
+
+
+@pytest.fixture
+def report(book):
+    import report
+
+    return report
 
 
 def numbers_of(markdown: str) -> list[list[str]]:
@@ -77,65 +83,82 @@ def test_no_page_carries_a_typed_table_of_results():
 # Tables.
 
 
-def run(beta: float, seed: int, **test: float) -> dict:
-    return {"beta": beta, "seed": seed, "test": {"images": 3147} | test, "identity": {}}
+def setting(number: float, seeds: int = 1, objective: str = "beta-vae", sd=(), **mean) -> dict:
+    return {
+        "objective": objective,
+        "setting": number,
+        "seeds": seeds,
+        "mean": mean,
+        "sd": dict(sd),
+    }
 
 
 def test_a_table_tells_mean_and_deviation_over_the_seeds_that_there_are(tables):
-    kls = [41.5, 42.3, 43.9]
-    runs = [run(4, seed, kl=kl) for seed, kl in enumerate(kls)] + [run(10, 0, kl=22.0)]
-    text = tables.summary(runs)
+    settings = [setting(4, 3, sd={"kl": 1.25}, kl=42.54), setting(10, kl=22.0)]
+    found = {"settings": settings, "runs": [{"images": 3147}] * 4}
+    text = tables.which_runs(found)
     assert "β = 4: 3 seeds, β = 10: 1 seed." in text
-    assert "3,147 test faces" in text
-    wanted = f"{sum(kls) / 3:.1f} ± {statistics.stdev(kls):.1f}"
-    assert numbers_of(text) == [
+    assert "3,147 test faces; ± is" in text
+    assert numbers_of(tables.summary(found, tables.MEASURES)) == [
         ["setting", "seeds", "KL, nats"],
-        ["β = 4", "3", wanted],
+        ["β = 4", "3", "42.5 ± 1.2"],
         ["β = 10", "1", "22.0"],
     ]
 
 
-def test_a_measure_that_a_run_lacks_leaves_a_dash(tables):
-    text = tables.summary([run(1, 0, kl=100.0), run(4, 0, kl=40.0, ssim=0.5)])
-    assert numbers_of(text)[1:] == [["β = 1", "1", "100.0", "–"], ["β = 4", "1", "40.0", "0.500"]]
+def test_a_measure_that_a_setting_lacks_leaves_a_dash(tables):
+    found = {"settings": [setting(1, kl=100.0), setting(4, kl=40.0, ssim=0.5)]}
+    rows = numbers_of(tables.summary(found, tables.MEASURES))[1:]
+    assert rows == [["β = 1", "1", "100.0", "–"], ["β = 4", "1", "40.0", "0.500"]]
 
 
-def test_scores_of_disentanglement_become_columns(tables):
-    scores = {"mig": 0.25, "dci_disentanglement": 0.5, "bins": 20, "per_factor": {"yaw": {}}}
-    text = tables.disentanglement([run(1, 0) | {"disentanglement": scores}, run(2, 0)])
-    assert numbers_of(text) == [
+def test_settings_without_any_of_the_measures_are_left_out(tables):
+    found = {
+        "settings": [setting(1, mig=0.25, dci_disentanglement=0.5, kl=3.0), setting(2, kl=2.0)]
+    }
+    assert numbers_of(tables.summary(found, tables.SCORES)) == [
         ["setting", "seeds", "MIG", "DCI disentanglement"],
         ["β = 1", "1", "0.250", "0.500"],
     ]
 
 
-def test_other_objectives_follow_with_the_number_that_they_are_known_by(tables):
-    capacity = run(1, 0, kl=25.0)
-    del capacity["beta"]
-    capacity |= {"capacity": 25.0, "identity": {"objective": "capacity"}}
-    tcvae = run(6, 0, kl=30.0) | {"identity": {"objective": "beta-tcvae"}}
-    runs = sorted([capacity, tcvae, run(16, 0, kl=9.0)], key=tables.setting_of)
-    settings = [row[0] for row in numbers_of(tables.summary(runs))[1:]]
-    assert settings == ["β = 16", "β-TCVAE, β = 6", "C = 25 nats"]
+def results_in(folder: Path, *changes: dict) -> None:
+    """Results of CelebA's β = 4, each with changes to what the run was."""
+    (folder / "celeba").mkdir()
+    text = (ROOT / "results" / "celeba" / "beta_4_seed_0.json").read_text()
+    for number, change in enumerate(changes):
+        result = json.loads(text)
+        result["identity"] |= change
+        (folder / "celeba" / f"{number}_seed_{number}.json").write_text(json.dumps(result))
 
 
-def test_other_files_among_the_results_are_left_alone(tables, tmp_path):
-    folder = tmp_path / "celeba"
-    folder.mkdir()
-    (folder / "beta_4_seed_1.json").write_text(json.dumps(run(4, 1, kl=1.0)))
-    (folder / "beta_4_seed_0.json").write_text(json.dumps(run(4, 0, kl=2.0)))
-    (folder / "pca.json").write_text('{"components": [1, 2]}')
-    (folder / "list.json").write_text("[1]")
-    assert [r["seed"] for r in tables.read_runs("celeba", tmp_path)] == [0, 1]
-    assert tables.read_runs("synthetic", tmp_path) == []
-    assert tables.summary([]) == tables.NOTHING_YET
+def test_other_objectives_follow_with_the_number_that_they_are_known_by(tables, report, tmp_path):
+    others = [{"objective": "capacity", "capacity": 25.0}, {"objective": "beta-tcvae", "beta": 6}]
+    results_in(tmp_path, *others, {"beta": 16})
+    for text in map(report.numbers(tmp_path)["celeba"].__getitem__, ("settings", "runs")):
+        assert [tables.setting_of(one) for one in text] == [
+            "β = 16",
+            "β-TCVAE, β = 6",
+            "C = 25 nats",
+        ]
 
 
-def test_the_tables_show_what_stands_in_the_committed_results(tables):
+def test_other_files_among_the_results_are_left_alone(tables, report, tmp_path):
+    results_in(tmp_path, {"seed": 1}, {"seed": 0})
+    (tmp_path / "celeba" / "list.json").write_text("[1]")
+    found = report.numbers(tmp_path)
+    assert [row[1] for row in numbers_of(tables.every_run(found["celeba"]))[1:]] == ["0", "1"]
+    assert tables.every_run(found["synthetic"]) == tables.NOTHING_YET
+    assert tables.summary(found["synthetic"], tables.MEASURES) == tables.NOTHING_YET
+    assert tables.which_runs(found["synthetic"]) == ""
+
+
+def test_the_tables_show_what_stands_in_the_committed_results(tables, report):
+    found = report.numbers()
     for faces in ("celeba", "synthetic"):
         files = [json.loads(p.read_text()) for p in (ROOT / "results" / faces).rglob("*.json")]
         runs = [f for f in files if isinstance(f, dict) and {"seed", "test"} <= set(f)]
-        shown = numbers_of(tables.every_run(tables.read_runs(faces)))[1:]
+        shown = numbers_of(tables.every_run(found[faces]))[1:]
         assert len(shown) == len(runs)
         for measured in runs:
             kl, psnr = (f"{measured['test'][name]:.{d}f}" for name, d in (("kl", 1), ("psnr", 2)))
@@ -155,13 +178,6 @@ def test_the_page_of_cards_has_the_card_of_every_model_in_the_box(tables):
 
 
 # What `book/report.py` makes of the results.
-
-
-@pytest.fixture
-def report(book):
-    import report
-
-    return report
 
 
 def rounded(value):
