@@ -110,10 +110,10 @@ def _summary(s: Summary) -> dict[str, Any]:
 
 def _linear(s: Summary, yardstick: dict[str, Any]) -> dict[str, Any]:
     """PCA with as many components as the models have active dimensions, and at equal nats."""
-    count, rate = round(s.mean["active_01"]), f"{s.mean['kl']:.1f}"
+    count, rate = round(s.mean["active_01"]), round(s.mean["kl"], 1)
     return {
         "pca": yardstick.get("components", {}).get(str(count)),
-        "linear_vae": yardstick.get("linear_vae", {}).get(rate),
+        "linear_vae": yardstick.get("linear_vae", {}).get(f"{rate:g}"),
     }
 
 

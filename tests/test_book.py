@@ -198,6 +198,13 @@ def test_the_committed_numbers_and_the_readmes_tables_are_those_of_the_committed
     assert report.with_tables(readme, report.readme_tables(found)) == readme, renew
 
 
+def test_every_setting_on_real_faces_stands_beside_its_linear_models(report):
+    for setting in report.numbers()["celeba"]["settings"]:
+        mean = setting["mean"]
+        assert setting["linear_vae"]["kl"] == pytest.approx(mean["kl"], abs=2), "report.py --pca"
+        assert setting["pca"]["psnr"] == pytest.approx(mean["psnr"], abs=1)
+
+
 def test_every_figure_that_can_be_drawn_is_committed_and_explained(report, tables):
     files = {path.name for path in (ROOT / "results" / "figures").glob("*_*.png")}
     assert set(report.drawings()) == files == {f"{name}.png" for name in tables.FIGURES} & files
