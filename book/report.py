@@ -110,20 +110,27 @@ def _summary(s: Summary) -> dict[str, Any]:
 
 def _linear(s: Summary, yardstick: dict[str, Any]) -> dict[str, Any]:
     """PCA with as many components as the models have active dimensions, and at equal nats."""
-    count, rate = round(s.mean["active_01"]), round(s.mean["kl"], 1)
+    count, rate = _size(s)
     return {
         "pca": yardstick.get("components", {}).get(str(count)),
         "linear_vae": yardstick.get("linear_vae", {}).get(f"{rate:g}"),
     }
 
 
+def _size(s: Summary) -> tuple[int, float]:
+    """How many components and how many nats the linear models beside a setting have."""
+    return round(s.mean["active_01"]), round(s.mean["kl"], 1)
+
+
 def _run(run: Run) -> dict[str, Any]:
-    facts = {"objective": run.objective, "setting": run.setting, "seed": run.seed}
-    facts |= (
-        {"images": run.result["test"]["images"]}
-        | run.measures
-        | {"kl_per_dimension": run.result["kl_per_dimension"]}
-    )
+    facts: dict[str, Any] = {
+        "objective": run.objective,
+        "setting": run.setting,
+        "seed": run.seed,
+        "images": run.result["test"]["images"],
+        **run.measures,
+        "kl_per_dimension": run.result["kl_per_dimension"],
+    }
     if "disentanglement" in run.result:
         facts["mutual_information"] = run.mutual_information.tolist()
         facts["factors"] = list(run.factors)
@@ -161,9 +168,9 @@ def measure_yardstick() -> None:
     from vae_lib.faces import open_faces
     from vae_lib.pca import measure_pca
 
-    settings = summarise(runs_of("celeba"))
-    counts = sorted({0, 10, 32, 64, 128} | {round(s.mean["active_01"]) for s in settings})
-    rates = [round(s.mean["kl"], 1) for s in settings]
+    sizes = [_size(s) for s in summarise(runs_of("celeba"))]
+    counts = sorted({0, 10, 32, 64, 128} | {count for count, _ in sizes})
+    rates = [rate for _, rate in sizes]
     measured = measure_pca(open_faces(kind="images"), counts, nats=rates)
     _write_json(RESULTS / "celeba" / "pca.json", measured)
 
@@ -241,21 +248,29 @@ def _celeba_table(found: dict[str, Any]) -> str:
 
 
 def _synthetic_table(found: dict[str, Any]) -> str:
-    settings = found["synthetic"]["settings"]
-    if not settings:
-        return NOTHING_YET
     names = ["excess", "kl", "active_01", "psnr", "mig", "sap"]
     names += ["dci_disentanglement", "dci_informativeness", "factor_vae"]
     known = MEASURES | SCORES
-    rows = [
-        [setting_of(s), str(s["seeds"])] + [with_sd(s, name, known[name][1]) for name in names]
-        for s in settings
-    ]
+    text = summary(found["synthetic"], {name: known[name] for name in names})
     shares = found["synthetic"].get("share_of_beta")
     if shares:
         cells = [f"{shares[name]:.0%}" if name in shares else "" for name in names]
-        rows.append(["*variance that β explains*", "", *cells])
-    return table(["setting", "seeds"] + [known[name][0] for name in names], rows)
+        text += _row(["*variance that β explains*", "", *cells]) + "\n"
+    return text
+
+
+def summary(found: dict[str, Any], measures: dict[str, tuple[str, int]]) -> str:
+    """One row per setting, mean ± standard deviation over its seeds."""
+    settings = [s for s in found["settings"] if set(measures) & set(s["mean"])]
+    if not settings:
+        return NOTHING_YET
+    names = [name for name in measures if any(name in s["mean"] for s in settings)]
+    rows = [
+        [setting_of(s), str(s["seeds"])]
+        + [with_sd(s, n, measures[n][1]) if n in s["mean"] else "–" for n in names]
+        for s in settings
+    ]
+    return table(["setting", "seeds"] + [measures[name][0] for name in names], rows)
 
 
 def setting_of(run: dict[str, Any]) -> str:
@@ -272,7 +287,11 @@ def table(headings: list[str], rows: list[list[str]], left: int = 1) -> str:
     """A Markdown table whose first columns are text and whose others are numbers."""
     lines = [headings, *rows]
     lines.insert(1, ["---"] * left + ["---:"] * (len(headings) - left))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+    return "\n".join(map(_row, lines)) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def with_tables(readme: str, tables: dict[str, str]) -> str:

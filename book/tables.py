@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import report
-from report import MEASURES, NOTHING_YET, RESULTS, SCORES, setting_of, table, with_sd
+from report import MEASURES, NOTHING_YET, RESULTS, SCORES, setting_of, summary, table
 
 import vae_lib
 from vae_lib.faces.synthetic import FACTORS
@@ -15,7 +15,8 @@ from vae_lib.pretrained import FOLDER, load_gallery
 
 def fragments() -> dict[str, str]:
     """File name, without its ending → Markdown that a page includes."""
-    celeba, synthetic = (report.numbers()[faces] for faces in ("celeba", "synthetic"))
+    found = report.numbers()
+    celeba, synthetic = found["celeba"], found["synthetic"]
     return {
         "celeba_runs": which_runs(celeba) + summary(celeba, MEASURES),
         "celeba_every_run": every_run(celeba),
@@ -42,20 +43,6 @@ def which_runs(found: dict[str, Any]) -> str:
     several = len(found["runs"]) > len(found["settings"])
     plus = "; ± is the standard deviation over seeds" * several
     return f"Committed so far: {counts}. Measured on {sizes} test faces{plus}.\n\n"
-
-
-def summary(found: dict[str, Any], measures: dict[str, tuple[str, int]]) -> str:
-    """One row per setting, mean ± standard deviation over its seeds."""
-    settings = [s for s in found["settings"] if set(measures) & set(s["mean"])]
-    if not settings:
-        return NOTHING_YET
-    names = [name for name in measures if any(name in s["mean"] for s in settings)]
-    rows = [
-        [setting_of(s), str(s["seeds"])]
-        + [with_sd(s, n, measures[n][1]) if n in s["mean"] else "–" for n in names]
-        for s in settings
-    ]
-    return table(["setting", "seeds"] + [measures[name][0] for name in names], rows)
 
 
 def every_run(found: dict[str, Any]) -> str:

@@ -83,14 +83,9 @@ def test_no_page_carries_a_typed_table_of_results():
 # Tables.
 
 
-def setting(number: float, seeds: int = 1, objective: str = "beta-vae", sd=(), **mean) -> dict:
-    return {
-        "objective": objective,
-        "setting": number,
-        "seeds": seeds,
-        "mean": mean,
-        "sd": dict(sd),
-    }
+def setting(beta: float, seeds: int = 1, sd=(), **mean) -> dict:
+    named = {"objective": "beta-vae", "setting": beta, "seeds": seeds}
+    return named | {"mean": mean, "sd": dict(sd)}
 
 
 def test_a_table_tells_mean_and_deviation_over_the_seeds_that_there_are(tables):
@@ -135,12 +130,10 @@ def results_in(folder: Path, *changes: dict) -> None:
 def test_other_objectives_follow_with_the_number_that_they_are_known_by(tables, report, tmp_path):
     others = [{"objective": "capacity", "capacity": 25.0}, {"objective": "beta-tcvae", "beta": 6}]
     results_in(tmp_path, *others, {"beta": 16})
-    for text in map(report.numbers(tmp_path)["celeba"].__getitem__, ("settings", "runs")):
-        assert [tables.setting_of(one) for one in text] == [
-            "β = 16",
-            "β-TCVAE, β = 6",
-            "C = 25 nats",
-        ]
+    found = report.numbers(tmp_path)["celeba"]
+    for rows in (found["settings"], found["runs"]):
+        named = [tables.setting_of(row) for row in rows]
+        assert named == ["β = 16", "β-TCVAE, β = 6", "C = 25 nats"]
 
 
 def test_other_files_among_the_results_are_left_alone(tables, report, tmp_path):
