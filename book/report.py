@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from vae_lib import figures
@@ -56,6 +57,7 @@ OBJECTIVES = {
     "beta-tcvae": "β-TCVAE, β = {:g}",
     "capacity": "C = {:g} nats",
 }
+BEST, WORST = "vae_mig_best", "vae_mig_worst"  # the study's models in the box
 NOTHING_YET = "No run of this kind has been committed yet.\n"
 
 
@@ -205,6 +207,7 @@ def drawings() -> dict[str, Callable[[], Figure]]:
         )
         found["synthetic_scores.png"] = lambda: figures.scores_against_beta(dots, labels, columns=4)
         found["synthetic_information.png"] = lambda: _information(*best_and_worst(betas))
+        found["synthetic_traversals.png"] = lambda: _traversals(best_and_worst(betas)[0])
     return found
 
 
@@ -218,6 +221,23 @@ def _information(best: Run, worst: Run) -> Figure:
         best.factors,
         {title: run.result["kl_per_dimension"] for title, run in titles.items()},
     )
+
+
+def _traversals(best: Run) -> Figure:
+    """The rows of the dimensions that count as active, each with the factors that it found."""
+    kl = best.result["kl_per_dimension"]
+    return figures.traversals(
+        load_pretrained(BEST)[0],
+        kl,
+        dimensions=best.result["test"]["active_01"],
+        names=[_found(row, best.factors) for row in best.mutual_information],
+    )
+
+
+def _found(information: np.ndarray, factors: tuple[str, ...]) -> str:
+    """The two factors that a dimension tells most about, with nats."""
+    strongest = np.argsort(-information)[:2]
+    return " · ".join(f"{factors[i].replace('_', ' ')} {information[i]:.2f}" for i in strongest)
 
 
 def readme_tables(found: dict[str, Any]) -> dict[str, str]:

@@ -17,6 +17,8 @@ import nbformat
 import pytest
 import yaml
 
+from vae_lib.study import best_and_worst
+
 ROOT = Path(__file__).parent.parent
 BOOK = ROOT / "book"
 
@@ -196,6 +198,15 @@ def test_every_setting_on_real_faces_stands_beside_its_linear_models(report):
         mean = setting["mean"]
         assert setting["linear_vae"]["kl"] == pytest.approx(mean["kl"], abs=2), "report.py --pca"
         assert setting["pca"]["psnr"] == pytest.approx(mean["psnr"], abs=1)
+
+
+def test_the_studys_models_in_the_box_are_the_best_and_the_worst_of_its_runs(report):
+    betas = [run for run in report.runs_of("synthetic") if run.objective == "beta-vae"]
+    shipped = report.shipped()
+    for name, run in zip((report.BEST, report.WORST), best_and_worst(betas), strict=True):
+        assert shipped[name]["recipe"] == run.result["training"]["recipe"]
+        kl = shipped[name]["test"]["kl"]  # of weights rounded to float16, on the same faces
+        assert kl == pytest.approx(run.measures["kl"], rel=1e-3)
 
 
 def test_every_figure_that_can_be_drawn_is_committed_and_explained(report, tables):

@@ -31,6 +31,17 @@ def test_traversals_are_sorted_by_kl_and_labelled_with_their_nats(model):
     assert (shown[2:66, 2 + 66 : 2 + 66 + 64] == first_row[1]).all()
 
 
+def test_a_traversals_rows_can_be_named_and_no_name_is_cut_off(model):
+    kl, names = [0.5, 3.25, 0.0, 1.0, 2.0, 0.1], [f"something long about {i}" for i in range(6)]
+    figure = figures.traversals(model, kl, dimensions=6, names=names)
+    labels = figure.axes[0].get_yticklabels()
+    assert [text.get_text().splitlines()[1] for text in labels[:2]] == [names[1], names[4]]
+    figure.draw_without_rendering()
+    assert all(text.get_window_extent().x0 >= 0 for text in labels)
+    with pytest.raises(InputError, match="2 names for a model of 6"):
+        figures.traversals(model, kl, names=names[:2])
+
+
 def test_a_notebook_shows_every_figure_as_a_picture(model, faces):
     kl = [1.0] * 6
     history = [

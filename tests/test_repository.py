@@ -21,6 +21,7 @@ PICTURES: dict[str, str] = {
             "results/figures/synthetic_rate_distortion.png",
             "results/figures/synthetic_scores.png",
             "results/figures/synthetic_information.png",
+            "results/figures/synthetic_traversals.png",
         ),
         "python book/report.py",
     ),

@@ -67,6 +67,18 @@ samples would pass for drawn faces; the others have half-transparent glasses, ha
 a head that dissolves into the background. The prior's mean wears the ghost of a pair of glasses,
 because half of the faces do. Traversals mix factors: skin with background, light with yaw, hair
 length with hue.""",
+    "vae_mig_best": """\
+The run of the β study with the largest MIG. Reconstructions keep pose, light, skin, background and
+the tone and length of the hair, all softly; glasses are faint, and every mouth is closed.
+Samples are nearly all whole faces, a few with half a pair of glasses. Of ten active dimensions,
+glasses, hair length, face width and nearly hair colour move one thing each; two rows turn the head
+and take the background with them, two nod and do the same, two mix light with skin. The background
+has no row of its own; eyes, brows, mouth and smile have none at all.""",
+    "vae_mig_worst": """\
+The run of the β study with the smallest MIG; it reconstructs well: glasses are whole, hair has
+edges, though mouths and eyes are lost here too. Many samples are broken: ragged heads, glasses half
+there, stains on the background. All sixteen dimensions carry much, and every row of a traversal
+moves three things or more; glasses come and go in six of them.""",
 }
 
 

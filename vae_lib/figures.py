@@ -94,7 +94,8 @@ def faces_in_rows(
         What the ticks mean.
     """
     columns, (h, w) = len(rows[0]), rows[0].shape[1:3]
-    figure = Picture(figsize=(CELL * columns + 1.6, CELL * len(rows) + 0.5), layout="constrained")
+    beside = 0.2 + 0.085 * max(len(line) for label in labels for line in label.splitlines())
+    figure = Picture(figsize=(CELL * columns + beside, CELL * len(rows) + 0.5), layout="compressed")
     axes = figure.subplots()
     axes.imshow(mosaic(np.concatenate(rows), columns), interpolation="lanczos")
     axes.set_yticks([2 + h / 2 + i * (h + 2) for i in range(len(rows))], labels)
@@ -141,6 +142,7 @@ def traversals(
     z: torch.Tensor | None = None,
     dimensions: int = 10,
     values: Sequence[float] = (-3, -2, -1, 0, 1, 2, 3),
+    names: Sequence[str] = (),
 ) -> Figure:
     """One row per latent dimension, those that carry most information first.
 
@@ -156,17 +158,25 @@ def traversals(
         How many rows.
     values : sequence of float
         Where each dimension goes, in standard deviations of the prior.
+    names : sequence of str, length latent_size
+        What stands under a dimension's KL, for instance the factors that it found.
+
+    Raises
+    ------
+    InputError
+        If there are not as many KL values, or names, as dimensions.
     """
-    if len(kl) != model.config.latent_size:
-        raise InputError(
-            f"Found {len(kl)} KL values for a model of {model.config.latent_size} dimensions; "
-            "use those of the same model."
-        )
+    for what, found in (("KL values", kl), ("names", names or kl)):
+        if len(found) != model.config.latent_size:
+            raise InputError(
+                f"Found {len(found)} {what} for a model of {model.config.latent_size} "
+                "dimensions; use those of the same model."
+            )
     z = torch.zeros(model.config.latent_size) if z is None else z
     order = np.argsort(kl)[::-1][:dimensions].tolist()
     return faces_in_rows(
-        [decode_images(model, traverse(z, dimension, values)) for dimension in order],
-        [f"z$_{{{dimension}}}$  {kl[dimension]:.2f} nats" for dimension in order],
+        [decode_images(model, traverse(z, d, values)) for d in order],
+        ["\n".join([f"z$_{{{d}}}$  {kl[d]:.2f} nats", *names[d : d + 1]]) for d in order],
         [f"{value:+g}" if value else "0" for value in values],
         "value of the dimension (standard deviations of the prior)",
     )
