@@ -18,6 +18,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from filelock import FileLock
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
@@ -123,11 +124,14 @@ def fetch_scripts() -> Path:
     import anywidget
 
     vendor = VENDOR / "static" / "vendor"
-    for package, (version, sha512, files) in SCRIPTS.items():
-        fetch_from_npm(package, version, sha512, files, vendor)
-    shutil.copyfile(
-        Path(anywidget.__file__).parent / "nbextension" / "index.js", vendor / "anywidget.js"
-    )
+    widget = Path(anywidget.__file__).parent / "nbextension" / "index.js"
+    copy = vendor / "anywidget.js"
+    VENDOR.mkdir(exist_ok=True)
+    with FileLock(VENDOR / ".lock"):  # tests and the build that they look at run side by side
+        for package, (version, sha512, files) in SCRIPTS.items():
+            fetch_from_npm(package, version, sha512, files, vendor)
+        if not (copy.exists() and copy.read_bytes() == widget.read_bytes()):
+            shutil.copyfile(widget, copy)
     return vendor.parent
 
 

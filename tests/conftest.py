@@ -1,9 +1,6 @@
 """Small faces and small models, so that every test runs in seconds; the order of the tests."""
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,9 @@ from vae_lib.faces.dataset import Faces
 from vae_lib.faces.synthetic import FACTORS, synthetic_faces
 from vae_lib.model import VAE, VAEConfig
 
-ROOT = Path(__file__).parent.parent
+PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
+if PARALLEL:
+    os.environ["OMP_NUM_THREADS"] = "1"  # of notebooks and servers too: each process has a core
 
 torch.set_num_threads(1)  # small models gain nothing from more, and results repeat
 
@@ -38,41 +37,26 @@ def small_faces(count: int = 240) -> Faces:
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """Tests neither see nor leave anything in the user's cache of prepared faces."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if PARALLEL else folder  # one cache for all processes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VAE_LIB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("VAE_LIB_CACHE", str(folder / "cache"))
         yield
 
 
 def pytest_collection_modifyitems(items):
-    """Browsers come last: until then the book is built beside tests that leave a core idle."""
-    items.sort(key=lambda item: ROOT / "tests" / "browser" in item.path.parents)
+    """The longest first, so that no process waits for another at the end; what is timed, last."""
+    items.sort(key=lambda item: rank(item.path))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def book_being_built(request, own_cache, tmp_path_factory):
-    """The process that builds the book and its log; None where no test reads a page."""
-    wanted = any("html" in getattr(item, "fixturenames", ()) for item in request.session.items)
-    if not wanted or os.environ.get("BOOK_BUILT") == "1":
-        yield None
-        return
-    command = [sys.executable, str(ROOT / "book" / "build.py")]
-    if "BOOK_EXECUTED" in os.environ:
-        command.append(str(Path(os.environ["BOOK_EXECUTED"]).resolve()))
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
-    log = elsewhere / "log"
-    with log.open("w") as file:
-        build = subprocess.Popen(
-            command,
-            cwd=elsewhere,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},  # the other cores are the tests'
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    yield build, log
-    if build.poll() is None:
-        os.killpg(build.pid, signal.SIGTERM)  # its kernels too
-        build.wait()
+def rank(path: Path) -> int:
+    if path.name == "test_explorer_speed.py":
+        return 4
+    if path.name == "test_book_pages.py":  # which builds the book
+        return 0
+    if path.suffix == ".ipynb":
+        return 1
+    return 2 if path.parent.name == "browser" else 3
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def faces_in_rows(
         What the ticks mean.
     """
     columns, (h, w) = len(rows[0]), rows[0].shape[1:3]
-    beside = 0.2 + 0.085 * max(len(line) for label in labels for line in label.splitlines())
+    beside = 0.2 + 0.085 * max(len(line) for label in labels for line in label.split("\n"))
     figure = Picture(figsize=(CELL * columns + beside, CELL * len(rows) + 0.5), layout="compressed")
     axes = figure.subplots()
     axes.imshow(mosaic(np.concatenate(rows), columns), interpolation="lanczos")
