@@ -7,7 +7,7 @@ python book/report.py --pca  first measures PCA at the runs' rates; wants CELEBA
 import argparse
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -272,11 +272,16 @@ def _synthetic_table(found: dict[str, Any]) -> str:
     names += ["dci_disentanglement", "dci_informativeness", "factor_vae"]
     known = MEASURES | SCORES
     text = summary(found["synthetic"], {name: known[name] for name in names})
-    shares = found["synthetic"].get("share_of_beta")
-    if shares:
-        cells = [f"{shares[name]:.0%}" if name in shares else "" for name in names]
-        text += _row(["*variance that β explains*", "", *cells]) + "\n"
-    return text
+    return text + share_row(found["synthetic"], names)
+
+
+def share_row(found: dict[str, Any], names: Iterable[str]) -> str:
+    """The last row of a table of these measures: how much of their variance β explains (η²)."""
+    shares = found.get("share_of_beta")
+    if not shares:
+        return ""
+    cells = [f"{shares[name]:.0%}" if name in shares else "" for name in names]
+    return _row(["*variance that β explains*", "", *cells]) + "\n"
 
 
 def summary(found: dict[str, Any], measures: dict[str, tuple[str, int]]) -> str:

@@ -12,6 +12,8 @@ import vae_lib
 from vae_lib.faces.synthetic import FACTORS
 from vae_lib.pretrained import FOLDER, load_gallery
 
+PAIRS = (("mean", "sd"), ("beta_vae_mean", "beta_vae_sd"))
+
 
 def fragments() -> dict[str, str]:
     """File name, without its ending → Markdown that a page includes."""
@@ -21,7 +23,8 @@ def fragments() -> dict[str, str]:
         "celeba_runs": which_runs(celeba) + summary(celeba, MEASURES),
         "celeba_every_run": every_run(celeba),
         "synthetic_runs": which_runs(synthetic) + summary(synthetic, MEASURES),
-        "synthetic_disentanglement": summary(synthetic, SCORES),
+        "synthetic_disentanglement": disentanglement(synthetic),
+        "synthetic_equal_kl": equal_kl(synthetic),
         "synthetic_every_run": every_run(synthetic),
         "attributes": attributes(),
         "attribute_means": attribute_means(),
@@ -43,6 +46,31 @@ def which_runs(found: dict[str, Any]) -> str:
     several = len(found["runs"]) > len(found["settings"])
     plus = "; ± is the standard deviation over seeds" * several
     return f"Committed so far: {counts}. Measured on {sizes} test faces{plus}.\n\n"
+
+
+def disentanglement(found: dict[str, Any]) -> str:
+    """Every score by setting, and how much of its variance is the setting's doing."""
+    text = summary(found, SCORES) + report.share_row(found, SCORES)
+    betas = [run for run in found["runs"] if run["objective"] == "beta-vae"]
+    if "share_of_beta" in found:
+        settings = len({run["setting"] for run in betas})
+        chance = (settings - 1) / (len(betas) - 1)
+        text += (
+            f"\nThe last row: squares between the β over all squares, of {len(betas)} runs. What "
+            f"is left is the seed's doing. Chance alone would give {chance:.0%}.\n"
+        )
+    return text
+
+
+def equal_kl(found: dict[str, Any]) -> str:
+    """Scores of the other objectives beside those of the β-VAE at the same KL."""
+    rows = [
+        [setting_of(c), f"{c['kl']:.1f}", SCORES[c["measure"]][0]]
+        + [f"{c[who]:.3f} ± {c[sd]:.3f}" for who, sd in PAIRS]
+        for c in found.get("at_equal_kl", [])
+    ]
+    headings = ["setting", "KL, nats", "score", "its own", "β-VAE at the same KL"]
+    return table(headings, rows) if rows else NOTHING_YET
 
 
 def every_run(found: dict[str, Any]) -> str:

@@ -193,6 +193,39 @@ def test_the_committed_numbers_and_the_readmes_tables_are_those_of_the_committed
     assert report.with_tables(readme, report.readme_tables(found)) == readme, renew
 
 
+def test_with_several_seeds_the_tables_say_what_beta_explains_and_compare_at_equal_kl(
+    report, tables, tmp_path
+):
+    (tmp_path / "synthetic").mkdir()
+    base = json.loads((ROOT / "results" / "synthetic" / "beta_4_seed_0.json").read_text())
+    for number, (recipe, kl, mig) in enumerate(
+        [
+            ({"beta": 1, "seed": 0}, 30.0, 0.1),
+            ({"beta": 1, "seed": 1}, 30.0, 0.2),
+            ({"beta": 4, "seed": 0}, 10.0, 0.3),
+            ({"beta": 4, "seed": 1}, 10.0, 0.2),
+            ({"objective": "capacity", "capacity": 20, "seed": 0}, 20.0, 0.5),
+            ({"objective": "capacity", "capacity": 20, "seed": 1}, 20.0, 0.6),
+        ]
+    ):
+        base["identity"] |= recipe
+        base["test"]["kl"], base["disentanglement"]["mig"] = kl, mig
+        name = f"{number}_seed_{recipe['seed']}.json"
+        for measure in base["disentanglement"].keys() & tables.SCORES.keys() - {"mig"}:
+            base["disentanglement"][measure] = mig + number / 100  # no measure may stand still
+        base["test"]["psnr"] = 20 + number
+        (tmp_path / "synthetic" / name).write_text(json.dumps(base))
+    found = report.numbers(tmp_path)["synthetic"]
+    text = tables.disentanglement(found)
+    share = next(row for row in numbers_of(text) if row[0] == "*variance that β explains*")
+    assert share[2] == "50%"  # MIG: 4 · 0.05² between, 4 · 0.05² within
+    assert "of 4 runs" in text
+    assert "give 33%" in text  # 1 of 3 degrees of freedom
+    row = next(row for row in numbers_of(tables.equal_kl(found)) if "MIG" in row)
+    # Half-way between 0.1 and 0.3 for one seed, 0.2 and 0.2 for the other.
+    assert row == ["C = 20 nats", "20.0", "MIG", "0.550 ± 0.071", "0.200 ± 0.000"]
+
+
 def test_every_setting_on_real_faces_stands_beside_its_linear_models(report):
     for setting in report.numbers()["celeba"]["settings"]:
         mean = setting["mean"]
