@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from vae_lib.faces.dataset import Faces
 from vae_lib.faces.synthetic import FACTORS, synthetic_faces
 from vae_lib.model import VAE, VAEConfig
 
-PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
-if PARALLEL:
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # None where there is one process
+if WORKER:
     os.environ["OMP_NUM_THREADS"] = "1"  # of notebooks and servers too: each process has a core
 
 torch.set_num_threads(1)  # small models gain nothing from more, and results repeat
@@ -34,14 +35,36 @@ def small_faces(count: int = 240) -> Faces:
     )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """Tests neither see nor leave anything in the user's cache of prepared faces."""
+@pytest.fixture(scope="session")
+def common(tmp_path_factory) -> Path:
+    """A folder that all processes of this run share."""
     folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if PARALLEL else folder  # one cache for all processes
+    return folder.parent if WORKER else folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(common):
+    """Tests neither see nor leave anything in the user's cache of prepared faces."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VAE_LIB_CACHE", str(folder / "cache"))
+        patch.setenv("VAE_LIB_CACHE", str(common / "cache"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def at_work(common):
+    """A lock that is held for as long as this process has tests to run."""
+    with FileLock(common / f"{WORKER}.lock"):
+        yield
+
+
+@pytest.fixture
+def alone(common, at_work, monkeypatch):
+    """Wait until the other processes have no test left, then take all cores: what is timed."""
+    for lock in common.glob("gw*.lock"):
+        if lock.stem != WORKER:
+            with FileLock(lock, timeout=600):
+                pass
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
 def pytest_collection_modifyitems(items):
