@@ -18,6 +18,13 @@ NAMELESS = """() => [...document.querySelectorAll(
   .filter((control) => !(control.ariaLabel || control.textContent.trim() || control.title ||
     [...(control.labels ?? [])].some((label) => label.textContent.trim())))
   .map((control) => control.outerHTML.slice(0, 120))"""
+BROADER = """() => [...document.querySelectorAll('.ve-model')].flatMap((figure) => {
+  const text = document.createRange();
+  text.selectNodeContents(figure.querySelector('.ve-lead'));
+  const end = figure.getBoundingClientRect().right + 0.5;
+  return text.getBoundingClientRect().right > end ? [figure.textContent] : [];
+})"""
+
 CONTRAST = """() => {
   const root = getComputedStyle(document.querySelector('.vae-explorer'));
   const luminance = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((c) => c / 255)
@@ -245,5 +252,8 @@ def test_three_models_move_together_in_a_page_of_twelve_megabytes(browser, tmp_p
         selector = f".ve-figures figure:nth-of-type({m + 1}) canvas"
         face = decode_images(load_pretrained(name)[0], z)[0]
         shows(page, face, within=2, selector=selector)
+    for width in (1200, 360, 260):  # no model's name runs into its neighbour's
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(BROADER) == []
     assert page.problems == []
     page.context.close()
