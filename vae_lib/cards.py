@@ -69,11 +69,12 @@ because half of the faces do. Traversals mix factors: skin with background, ligh
 length with hue.""",
     "vae_mig_best": """\
 The run of the β study with the largest MIG. Reconstructions keep pose, light, skin, background and
-the tone and length of the hair, all softly; glasses are faint, and every mouth is closed.
-Samples are nearly all whole faces, a few with half a pair of glasses. Of ten active dimensions,
-glasses, hair length, face width and nearly hair colour move one thing each; two rows turn the head
-and take the background with them, two nod and do the same, two mix light with skin. The background
-has no row of its own; eyes, brows, mouth and smile have none at all.""",
+the tone and length of the hair, all softly; glasses are faint, and mouths all but closed. Samples
+are nearly all whole faces, several in the ghost of a pair of glasses. Of ten active dimensions,
+yaw, pitch, light, skin tone, hair colour, face width and glasses have one each, though both ways
+of turning the head put glasses on at an end, and hair and skin each bring a little of the other.
+Background hue is spread over two rows, and hair length over the same two. Eyes, brows, mouth and
+smile have none.""",
     "vae_mig_worst": """\
 The run of the β study with the smallest MIG; it reconstructs well: glasses are whole, hair has
 edges, though mouths and eyes are lost here too. Many samples are broken: ragged heads, glasses half
