@@ -24,6 +24,7 @@ def fragments() -> dict[str, str]:
         "celeba_every_run": every_run(celeba),
         "synthetic_runs": which_runs(synthetic) + summary(synthetic, MEASURES),
         "synthetic_disentanglement": disentanglement(synthetic),
+        "synthetic_seeds": seeds(synthetic),
         "synthetic_equal_kl": equal_kl(synthetic),
         "synthetic_every_run": every_run(synthetic),
         "attributes": attributes(),
@@ -60,6 +61,31 @@ def disentanglement(found: dict[str, Any]) -> str:
             f"is left is the seed's doing. Chance alone would give {chance:.0%}.\n"
         )
     return text
+
+
+def seeds(found: dict[str, Any]) -> str:
+    """For each score how far the means of the β reach, and how far the seeds of one β do."""
+    if "share_of_beta" not in found:
+        return NOTHING_YET
+    scores: dict[str, dict[str, list[float]]] = {}
+    for run in found["runs"]:
+        if run["objective"] == "beta-vae":
+            for name in SCORES:
+                scores.setdefault(name, {}).setdefault(setting_of(run), []).append(run[name])
+    rows = []
+    for name, by_beta in scores.items():
+        means = {beta: sum(values) / len(values) for beta, values in by_beta.items()}
+        low, high = min(means, key=means.get), max(means, key=means.get)
+        wide = max(by_beta, key=lambda beta: max(by_beta[beta]) - min(by_beta[beta]))
+        rows.append(
+            [
+                SCORES[name][0],
+                f"{means[low]:.3f} ({low}) to {means[high]:.3f} ({high})",
+                f"{min(by_beta[wide]):.3f} to {max(by_beta[wide]):.3f} ({wide})",
+            ]
+        )
+    headings = ["score", "means, from the lowest to the highest", "seeds of one β, at most"]
+    return table(headings, rows)
 
 
 def equal_kl(found: dict[str, Any]) -> str:

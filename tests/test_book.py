@@ -14,6 +14,7 @@ import tarfile
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 
@@ -224,6 +225,28 @@ def test_with_several_seeds_the_tables_say_what_beta_explains_and_compare_at_equ
     row = next(row for row in numbers_of(tables.equal_kl(found)) if "MIG" in row)
     # Half-way between 0.1 and 0.3 for one seed, 0.2 and 0.2 for the other.
     assert row == ["C = 20 nats", "20.0", "MIG", "0.550 ± 0.071", "0.200 ± 0.000"]
+
+
+def test_what_pages_and_notebooks_say_of_beta_and_seeds_is_what_the_runs_say(report, tables):
+    found = report.numbers()["synthetic"]
+    settings = [s for s in found["settings"] if s["objective"] == "beta-vae"]
+    means = {s["setting"]: s["mean"] for s in settings}
+    fallen = 0
+    for name in tables.SCORES:
+        rising = [means[beta][name] for beta in (1, 2, 4, 8)]
+        assert rising == sorted(rising)
+        fallen += means[16][name] < means[8][name]
+    assert fallen > len(tables.SCORES) / 2
+    assert means[16]["dci_informativeness"] < means[1]["dci_informativeness"]
+    betas = [run for run in report.runs_of("synthetic") if run.objective == "beta-vae"]
+    for beta in (4, 8):
+        *_, next_best, best = sorted(r.measures["mig"] for r in betas if r.setting == beta)
+        assert best > 1.5 * next_best
+    best = best_and_worst(betas)[0]
+    information = np.sort(best.mutual_information, axis=0)[::-1]
+    own = {f for f, top in zip(best.factors, information.T, strict=True) if top[0] > 3 * top[1]}
+    absent = {f for f, top in zip(best.factors, information.T, strict=True) if top[0] < 0.05}
+    assert (len(own), len(absent), len(best.factors)) == (7, 4, 13)
 
 
 def test_every_setting_on_real_faces_stands_beside_its_linear_models(report):
