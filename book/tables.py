@@ -84,7 +84,7 @@ def seeds(found: dict[str, Any]) -> str:
                 f"{min(by_beta[wide]):.3f} to {max(by_beta[wide]):.3f} ({wide})",
             ]
         )
-    headings = ["score", "means, from the lowest to the highest", "seeds of one β, at most"]
+    headings = ["score", "means of the β: lowest to highest", "seeds of one β: furthest apart"]
     return table(headings, rows)
 
 
