@@ -6,6 +6,7 @@ python book/report.py --pca  first measures PCA at the runs' rates; wants CELEBA
 
 import argparse
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -91,8 +92,11 @@ def numbers(results: Path = RESULTS) -> dict[str, Any]:
         found["synthetic"]["share_of_beta"] = {
             name: share_of_setting(betas, name) for name in ("psnr", *METRICS)
         }
+        compared = [c for name in ("psnr", *METRICS) for c in compare_at_equal_kl(drawn, name)]
         found["synthetic"]["at_equal_kl"] = [
-            vars(c) for name in METRICS for c in compare_at_equal_kl(drawn, name)
+            vars(c)
+            for c in sorted(compared, key=lambda c: (c.objective, c.setting))
+            if math.isfinite(c.sd)  # several seeds here too
         ]
     return found
 

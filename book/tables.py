@@ -89,13 +89,13 @@ def seeds(found: dict[str, Any]) -> str:
 
 
 def equal_kl(found: dict[str, Any]) -> str:
-    """Scores of the other objectives beside those of the β-VAE at the same KL."""
-    rows = [
-        [setting_of(c), f"{c['kl']:.1f}", SCORES[c["measure"]][0]]
-        + [f"{c[who]:.3f} ± {c[sd]:.3f}" for who, sd in PAIRS]
-        for c in found.get("at_equal_kl", [])
-    ]
-    headings = ["setting", "KL, nats", "score", "its own", "β-VAE at the same KL"]
+    """Measures of the other objectives beside those of the β-VAE at the same KL."""
+    rows = []
+    for c in found.get("at_equal_kl", []):
+        heading, decimals = (MEASURES | SCORES)[c["measure"]]
+        pairs = [f"{c[who]:.{decimals}f} ± {c[sd]:.{decimals}f}" for who, sd in PAIRS]
+        rows.append([setting_of(c), f"{c['kl']:.1f}", heading, *pairs])
+    headings = ["setting", "KL, nats", "measure", "its own", "β-VAE at the same KL"]
     return table(headings, rows) if rows else NOTHING_YET
 
 
