@@ -247,6 +247,23 @@ def test_what_pages_and_notebooks_say_of_beta_and_seeds_is_what_the_runs_say(rep
     own = {f for f, top in zip(best.factors, information.T, strict=True) if top[0] > 3 * top[1]}
     absent = {f for f, top in zip(best.factors, information.T, strict=True) if top[0] < 0.05}
     assert (len(own), len(absent), len(best.factors)) == (7, 4, 13)
+    tcvae, capacity = (
+        {c["measure"]: c for c in found["at_equal_kl"] if c["objective"] == objective}
+        for objective in ("beta-tcvae", "capacity")
+    )
+    assert all(tcvae[name]["mean"] > tcvae[name]["beta_vae_mean"] for name in tables.SCORES)
+    ahead = tcvae["mig"]["mean"] - tcvae["mig"]["beta_vae_mean"]
+    assert ahead > max(tcvae["mig"]["sd"], tcvae["mig"]["beta_vae_sd"])
+    luckiest = sorted(run.measures["mig"] for run in betas)
+    assert all(
+        run["mig"] > luckiest[-2] for run in found["runs"] if run["objective"] == "beta-tcvae"
+    )
+    for other, decibels in ((tcvae["psnr"], 0.3), (capacity["psnr"], 2)):
+        cost = other["beta_vae_mean"] - other["mean"]
+        assert cost == pytest.approx(decibels, rel=0.2)
+    for name in tables.SCORES:
+        c = capacity[name]
+        assert c["mean"] - c["beta_vae_mean"] < max(c["sd"], c["beta_vae_sd"])
 
 
 def test_every_setting_on_real_faces_stands_beside_its_linear_models(report):
