@@ -67,23 +67,17 @@ def seeds(found: dict[str, Any]) -> str:
     """For each score how far the means of the β reach, and how far the seeds of one β do."""
     if "share_of_beta" not in found:
         return NOTHING_YET
-    scores: dict[str, dict[str, list[float]]] = {}
-    for run in found["runs"]:
-        if run["objective"] == "beta-vae":
-            for name in SCORES:
-                scores.setdefault(name, {}).setdefault(setting_of(run), []).append(run[name])
+    betas = [s for s in found["settings"] if s["objective"] == "beta-vae"]
+    runs = {
+        setting_of(s): [r for r in found["runs"] if setting_of(r) == setting_of(s)] for s in betas
+    }
     rows = []
-    for name, by_beta in scores.items():
-        means = {beta: sum(values) / len(values) for beta, values in by_beta.items()}
-        low, high = min(means, key=means.get), max(means, key=means.get)
-        wide = max(by_beta, key=lambda beta: max(by_beta[beta]) - min(by_beta[beta]))
-        rows.append(
-            [
-                SCORES[name][0],
-                f"{means[low]:.3f} ({low}) to {means[high]:.3f} ({high})",
-                f"{min(by_beta[wide]):.3f} to {max(by_beta[wide]):.3f} ({wide})",
-            ]
-        )
+    for name, (heading, _) in SCORES.items():
+        means = sorted((s["mean"][name], setting_of(s)) for s in betas)
+        reach = {beta: sorted(run[name] for run in group) for beta, group in runs.items()}
+        wide = max(reach, key=lambda beta: reach[beta][-1] - reach[beta][0])
+        ends = " to ".join(f"{mean:.3f} ({beta})" for mean, beta in (means[0], means[-1]))
+        rows.append([heading, ends, f"{reach[wide][0]:.3f} to {reach[wide][-1]:.3f} ({wide})"])
     headings = ["score", "means of the β: lowest to highest", "seeds of one β: furthest apart"]
     return table(headings, rows)
 

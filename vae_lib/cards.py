@@ -73,8 +73,8 @@ the tone and length of the hair, all softly; glasses are faint, and mouths all b
 are nearly all whole faces, several in the ghost of a pair of glasses. Of ten active dimensions,
 yaw, pitch, light, skin tone, hair colour, face width and glasses have one each, though both ways
 of turning the head put glasses on at an end, and hair and skin each bring a little of the other.
-Background hue is spread over two rows, and hair length over the same two. Eyes, brows, mouth and
-smile have none.""",
+Background hue has a row too, but is also in the two that hair length is spread over. Eyes, brows,
+mouth and smile have none.""",
     "vae_mig_worst": """\
 The run of the β study with the smallest MIG; it reconstructs well: glasses are whole, hair has
 edges, though mouths and eyes are lost here too. Many samples are broken: ragged heads, glasses half

@@ -1316,7 +1316,7 @@ function facesPart(controller) {
     const mark = h("i", { class: "ve-mark" });
     const shell = h("i", { class: "ve-shell", style: `left:${(100 * (middle - 1.42)) / full}%;width:${284 / full}%` });
     const radio = h("input", { type: "radio", name: group, onchange: () => controller.act({ type: "lead", lead: m }) });
-    const whole = label.replaceAll(" = ", "\u00a0=\u00a0"); // breaks at "_" and ", " alone
+    const whole = label.replaceAll(" = ", "\u00a0=\u00a0"); // breaks at "_" and ", " first
     const name = h("span", {}, ...whole.split(/(?<=_)/).flatMap((part) => [part, h("wbr")]));
     const title = several
       ? h("label", { class: "ve-lead", title: "The sliders show the values of this model" }, radio, name)
