@@ -2,6 +2,7 @@
 
 import pkgutil
 import re
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ def fragments() -> dict[str, str]:
     found = report.numbers()
     celeba, synthetic = found["celeba"], found["synthetic"]
     return {
-        "celeba_runs": which_runs(celeba) + summary(celeba, MEASURES),
+        "celeba_runs": measured_on(celeba) + summary(celeba, MEASURES),
         "celeba_every_run": every_run(celeba),
-        "synthetic_runs": which_runs(synthetic) + summary(synthetic, MEASURES),
+        "synthetic_runs": measured_on(synthetic) + summary(synthetic, MEASURES),
         "synthetic_disentanglement": disentanglement(synthetic),
         "synthetic_seeds": seeds(synthetic),
         "synthetic_equal_kl": equal_kl(synthetic),
@@ -36,17 +37,14 @@ def fragments() -> dict[str, str]:
     } | {name: picture(name) for name in FIGURES}
 
 
-def which_runs(found: dict[str, Any]) -> str:
-    """One sentence: which runs there are, and on how many images they were measured."""
+def measured_on(found: dict[str, Any]) -> str:
+    """One sentence: on how many images the runs were measured, and what ± is."""
     if not found["runs"]:
         return ""
-    counts = ", ".join(
-        f"{setting_of(s)}: {s['seeds']} seed{'s' * (s['seeds'] > 1)}" for s in found["settings"]
-    )
     sizes = " or ".join(f"{count:,}" for count in sorted({run["images"] for run in found["runs"]}))
     several = len(found["runs"]) > len(found["settings"])
     plus = "; ± is the standard deviation over seeds" * several
-    return f"Committed so far: {counts}. Measured on {sizes} test faces{plus}.\n\n"
+    return f"Measured on {sizes} test faces{plus}.\n\n"
 
 
 def disentanglement(found: dict[str, Any]) -> str:
@@ -83,14 +81,17 @@ def seeds(found: dict[str, Any]) -> str:
 
 
 def equal_kl(found: dict[str, Any]) -> str:
-    """Measures of the other objectives beside those of the β-VAE at the same KL."""
-    rows = []
-    for c in found.get("at_equal_kl", []):
+    """Measures of the other objectives, each beside those of the β-VAE at the same KL."""
+    compared = found.get("at_equal_kl", [])
+    if not compared:
+        return NOTHING_YET
+    columns = {setting_of(c): f"β-VAE at {c['kl']:.1f} nats" for c in compared}
+    rows: dict[str, list[str]] = {}
+    for c in compared:
         heading, decimals = (MEASURES | SCORES)[c["measure"]]
-        pairs = [f"{c[who]:.{decimals}f} ± {c[sd]:.{decimals}f}" for who, sd in PAIRS]
-        rows.append([setting_of(c), f"{c['kl']:.1f}", heading, *pairs])
-    headings = ["setting", "KL, nats", "measure", "its own", "β-VAE at the same KL"]
-    return table(headings, rows) if rows else NOTHING_YET
+        pair = [f"{c[who]:.{decimals}f} ± {c[sd]:.{decimals}f}" for who, sd in PAIRS]
+        rows.setdefault(heading, [heading]).extend(pair)
+    return table(["measure", *chain.from_iterable(columns.items())], list(rows.values()))
 
 
 def every_run(found: dict[str, Any]) -> str:

@@ -318,7 +318,9 @@ def mutual_information(
     kl : dict
         For each title, the mean KL of each dimension, nats, by which the rows are sorted.
     """
-    figure = Picture(figsize=(1.2 + 3.4 * len(matrices), 4.9), layout="compressed")
+    rows = max(map(len, matrices.values()))
+    size = (1.2 + 3.4 * len(matrices), 1.38 + 0.22 * rows)  # inches; cells are square
+    figure = Picture(figsize=size, layout="compressed")
     top = max(float(np.max(matrix)) for matrix in matrices.values())
     panels = figure.subplots(1, len(matrices), squeeze=False)[0]
     for axes, (title, matrix) in zip(panels, matrices.items(), strict=True):
