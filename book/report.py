@@ -147,10 +147,14 @@ def _run(run: Run) -> dict[str, Any]:
 
 @cache
 def shipped() -> dict[str, dict[str, Any]]:
-    """The models in the box, CelebA's first and then by β, and what travels with each."""
-    facts = {name: load_pretrained(name)[1] for name in pretrained_names()}
-    order = sorted(facts, key=lambda name: (facts[name]["faces"], facts[name]["recipe"]["beta"]))
-    return {name: facts[name] for name in order}
+    """The models in the box, and what travels with each: CelebA's first, large codes, small β."""
+    models = {name: load_pretrained(name) for name in pretrained_names()}
+
+    def place(name: str) -> tuple[str, int, float]:
+        model, facts = models[name]
+        return facts["faces"], -model.config.latent_size, facts["recipe"]["beta"]
+
+    return {name: models[name][1] for name in sorted(models, key=place)}
 
 
 def _model(name: str, facts: dict[str, Any]) -> dict[str, Any]:

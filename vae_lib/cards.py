@@ -119,15 +119,16 @@ def card(name: str, metadata: dict[str, Any], gallery: Gallery, latent_size: int
     ]
     if "samples" in metadata:
         far = metadata["samples"]
-        rows.append(
+        rows += [
             (
                 "Fréchet distance of samples to test faces, in the features of the shipped "
-                "attribute classifier (not an FID); the same of training faces, of "
-                "reconstructions, of noise",
-                f"{far['prior']:.1f}; {far['train_faces']:.1f}, {far['reconstructions']:.1f}, "
-                f"{far['noise']:.0f}",
-            )
-        )
+                "attribute classifier (not an FID)",
+                f"{far['prior']:.1f}",
+            ),
+            ("… of reconstructions", f"{far['reconstructions']:.1f}"),
+            ("… of training faces", f"{far['train_faces']:.1f}"),
+            ("… of noise", f"{far['noise']:.0f}"),
+        ]
     command = "vae train" + " --faces synthetic" * (not celeba)
     command += f" --beta {recipe['beta']:g}"
     command += (
