@@ -149,6 +149,34 @@ def test_a_page_is_whole_without_a_network(visit, axe, name, width, scheme):
     assert not violations, "\n".join(violations)
 
 
+NOTEBOOKS = [name for name in CHAPTERS if name.startswith("notebooks/")]
+CUT_OFF = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_code_fits_a_wide_window_and_verdicts_a_narrow_one(visit, name):
+    assert visit(name, 1440).eval_on_selector_all("main pre", CUT_OFF) == []
+    verdicts = ":is(.tag_exercise, .tag_solution) .output pre"
+    page = visit(name, 360)
+    assert page.locator(verdicts).count() >= 8
+    assert page.eval_on_selector_all(verdicts, CUT_OFF) == []
+
+
+def test_a_rows_name_stays_in_sight_where_a_table_scrolls(visit):
+    page = visit("book/results", 360)
+    hidden = page.eval_on_selector_all(
+        ".pst-scrollable-table-container",
+        """all => all.filter(box => box.scrollWidth > box.clientWidth + 1).map(box => {
+            box.scrollLeft = box.scrollWidth;
+            const edge = box.getBoundingClientRect().left;
+            const names = [...box.querySelectorAll("tr > :first-child")];
+            return names.filter(e => e.getBoundingClientRect().left < edge - 2).length;
+        })""",
+    )
+    assert len(hidden) > 3
+    assert not any(hidden)
+
+
 def test_an_icon_that_is_drawn_late_does_not_rename_its_button(visit):
     page = visit("book/bibliography")
     page.evaluate(
