@@ -162,6 +162,34 @@ def test_code_fits_a_wide_window_and_verdicts_a_narrow_one(visit, name):
     assert page.eval_on_selector_all(verdicts, CUT_OFF) == []
 
 
+@pytest.mark.parametrize("name", [NOTEBOOKS[0], NOTEBOOKS[2], "book/notation"])
+def test_a_formula_wider_than_the_window_shows_its_beginning(visit, name):
+    page = visit(name, 360)
+    left = page.eval_on_selector_all(
+        "div.math svg", "all => all.map(e => Math.round(e.getBoundingClientRect().left))"
+    )
+    assert left
+    assert min(left) >= 0
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_no_line_begins_with_the_full_stop_after_a_formula(visit, name):
+    page = visit(name, 360)
+    apart = page.evaluate(
+        """[...document.querySelectorAll("main span.math")].filter(formula => {
+            const next = document.createTreeWalker(formula.closest("p, li, dd"), 4);
+            next.currentNode = formula.lastElementChild;
+            while (next.nextNode() && formula.contains(next.currentNode));
+            if (!/^[.,;:?!)]/.test(next.currentNode.data)) return false;
+            const mark = document.createRange();
+            mark.setStart(next.currentNode, 0);
+            mark.setEnd(next.currentNode, 1);
+            return mark.getBoundingClientRect().top > formula.getBoundingClientRect().bottom;
+        }).length"""
+    )
+    assert apart == 0
+
+
 def test_a_rows_name_stays_in_sight_where_a_table_scrolls(visit):
     page = visit("book/results", 360)
     hidden = page.eval_on_selector_all(
