@@ -177,7 +177,7 @@ class Sweep:
     batch_size: int = 64
     """Faces per step."""
     compile: bool = False
-    """Compile the step with torch.compile: a minute at first, then faster."""
+    """Compile the step with torch.compile: a minute at first, then faster on some machines."""
     model: OmitArgPrefixes[VAEConfig] = field(default_factory=VAEConfig)
     source: OmitArgPrefixes[FacesChoice] = field(default_factory=FacesChoice)
     out: Path = Path("runs/sweep")

@@ -71,7 +71,7 @@ class TrainConfig:
     flips: bool = True
     """Mirror half of the faces, chosen anew each time."""
     compile: bool = False
-    """Compile the step with torch.compile: a minute at first, then faster."""
+    """Compile the step with torch.compile: a minute at first, then faster on some machines."""
     model: VAEConfig = field(default_factory=VAEConfig)
     """The shape of the VAE."""
 
