@@ -36,6 +36,9 @@ def repair_page(app, page, template, context, doctree) -> None:
     body = context.get("body", "")
     # Docutils calls citations a list, and its entries something else than items.
     body = body.replace('<div role="list" class="citation-list">', "<div>")
+    # A line may break on either side of a formula, even before the full stop that follows it.
+    formula = r'<span class="math notranslate nohighlight">[^<]*</span>[.,;:?!)]+'
+    body = re.sub(formula, r'<span class="unbroken">\g<0></span>', body)
     # MyST-NB names folded cells otherwise than their visible text does.
     context["body"] = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
 

@@ -15,19 +15,7 @@
       icon.setAttribute("aria-hidden", "true");
     }
   };
-  // A line may break on either side of a formula, even before the full stop that follows it.
-  const join = (formula) => {
-    const next = formula.nextSibling;
-    const marks = next?.nodeType === Node.TEXT_NODE && next.data.match(/^[.,;:?!)]+/);
-    if (!marks) return;
-    next.splitText(marks[0].length);
-    const whole = document.createElement("span");
-    whole.style.whiteSpace = "nowrap";
-    formula.replaceWith(whole);
-    whole.append(formula, next);
-  };
   document.addEventListener("DOMContentLoaded", () => {
-    document.querySelectorAll("main span.math").forEach(join);
     for (const button of document.querySelectorAll(".theme-switch-button")) {
       // Font Awesome draws the icons when it finds the time: on a slow machine after the page.
       new MutationObserver(() => silence(button)).observe(button, { childList: true });
