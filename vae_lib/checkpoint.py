@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 
+from vae_lib.config import VAEConfig
 from vae_lib.errors import InputError
-from vae_lib.model import VAE, VAEConfig
+from vae_lib.model import VAE
 
 WEIGHTS, RUN_STATE = "vae_lib weights", "vae_lib run state"
 

@@ -11,10 +11,12 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
+from vae_lib.config import TrainConfig, VAEConfig, check_seed
+from vae_lib.console import INTERRUPTED, quiet_interrupts, say, spell_what_consoles_lack
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import Faces, open_faces
-from vae_lib.model import VAEConfig
-from vae_lib.training import Event, TrainConfig, Training, check_seed
+
+# PyTorch takes seconds to import: only what runs after the arguments are read may import it.
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Train:
 
     def run(self) -> None:
         from vae_lib.devices import choose_device
-        from vae_lib.training import train
+        from vae_lib.training import Event, Training, train
 
         out = self.out.expanduser()
         main_process = _join_processes(self.device)
@@ -379,18 +381,21 @@ Command = (
 def main(arguments: list[str] | None = None) -> int:
     """Run the ``vae`` command; the exit code: 0, 1 training stopped, 2 bad input, 130 Ctrl-C."""
     warnings.formatwarning = lambda message, *_: f"vae: {message}\n"
+    spell_what_consoles_lack()
     try:
-        tyro.cli(Command, prog="vae", args=arguments, description=__doc__).run()
+        command = tyro.cli(Command, prog="vae", args=arguments, description=__doc__)
+        with quiet_interrupts():
+            import torch  # noqa: F401
+        command.run()
         return 0
     except InputError as error:
         sentence, code = str(error), 2
     except TrainingStopped as error:
         sentence, code = str(error), 1
     except KeyboardInterrupt:
-        sentence, code = "interrupted; a training run goes on with --resume.", 130
+        sentence, code = INTERRUPTED, 130
     except BrokenPipeError:  # whoever read the output, as in `vae … | head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        print(f"vae: {sentence}", file=sys.stderr)
+    say(sentence)
     return code

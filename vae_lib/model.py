@@ -5,45 +5,12 @@ mean ``mu`` and log-variance ``logvar`` of q(z | x), the decoder gives p(x | z).
 """
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from vae_lib.errors import InputError
-
-
-@dataclass(frozen=True)
-class VAEConfig:
-    """The shape of a VAE; the defaults are the course's baseline."""
-
-    image_size: int = 64
-    """Pixels along one side; every conv layer halves it."""
-    channels: tuple[int, ...] = (32, 64, 128, 256)
-    """Feature maps after each conv layer of the encoder; the decoder mirrors them."""
-    latent_size: int = 128
-    """Number of latent dimensions."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels or min(self.channels) < 1:
-            raise InputError(
-                f"channels is {self.channels}; give one or more positive numbers, one per layer."
-            )
-        if self.latent_size < 1:
-            raise InputError(f"latent_size is {self.latent_size}; it must be at least 1.")
-        step = 2 ** len(self.channels)
-        if self.image_size < step or self.image_size % step:
-            raise InputError(
-                f"image_size is {self.image_size}; with {len(self.channels)} conv layers it must "
-                f"be a multiple of {step}."
-            )
-
-    @property
-    def smallest(self) -> int:
-        """Pixels along one side of the innermost feature map (4 for the baseline)."""
-        return self.image_size // 2 ** len(self.channels)
+from vae_lib.config import VAEConfig
 
 
 def halve(inputs: int, outputs: int) -> nn.Sequential:

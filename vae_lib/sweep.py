@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from vae_lib.checkpoint import differing, load_weights, weights_name, write_atomically
+from vae_lib.config import READ_BY, TrainConfig
 from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
 from vae_lib.model import VAE
-from vae_lib.training import READ_BY, Callback, TrainConfig, train
+from vae_lib.training import Callback, train
 
 # Faces on which disentanglement is measured. They are drawn anew, from a seed that no training
 # split is drawn from: a test split of 2,000 is too few.
