@@ -78,3 +78,39 @@ def test_images_to_codes_and_back_agree_with_the_model(model, faces):
 def test_codes_of_another_size_are_refused(model):
     with pytest.raises(InputError, match=r"\(n, 6\)"):
         decode_images(model, torch.zeros(2, 5))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])
+def test_codes_of_numpy_walk_as_tensors_do(kind):
+    a, b = np.arange(1, 5).astype(kind), np.ones(4, kind)
+    codes = traverse(a, 1, np.linspace(-1, 1, 3))
+    assert np.array_equal(codes, [[1, v, 3, 4] for v in (-1, 0, 1)])
+    for method in ("linear", "spherical"):
+        expected = interpolate(torch.tensor(a).float(), torch.ones(4), 5, method)
+        torch.testing.assert_close(interpolate(a, b, 5, method).float(), expected)
+        torch.testing.assert_close(interpolate(a, torch.ones(4), 5, method).float(), expected)
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (np.ones((2, 4)), r"shape \(2, 4\)"),
+        (torch.tensor(1.0), r"shape \(\)"),
+        (np.array([1, np.nan]), "NaN or infinity"),
+        (np.array(["a"]), "where a code was expected"),
+        (None, "where a code was expected"),
+    ],
+)
+def test_what_is_no_code_is_named(code, word):
+    with pytest.raises(InputError, match=word):
+        traverse(code, 0, [0])
+    with pytest.raises(InputError, match=word):
+        interpolate(torch.ones(4), code, 3)
+
+
+def test_codes_and_images_of_a_wrong_kind_are_refused(model, faces):
+    with pytest.raises(InputError, match="codes hold NaN"):
+        decode_images(model, np.full((1, 6), np.nan))
+    for images in (faces.images[:2] / 255, faces.images[:2].astype(np.int16), faces.images[0]):
+        with pytest.raises(InputError, match="uint8"):
+            encode_images(model, images)

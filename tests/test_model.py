@@ -1,11 +1,20 @@
 """The model: shapes, sizes, and what each method promises."""
 
+import copy
+import math
+
+import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch.distributions import Normal
 
+from vae_lib import figures
 from vae_lib.errors import InputError
-from vae_lib.model import VAE, VAEConfig
+from vae_lib.evaluation import evaluate
+from vae_lib.faces.batches import to_pixels
+from vae_lib.latent import decode_images, encode_images
+from vae_lib.model import VAE, VAEConfig, unwrap
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -90,3 +99,108 @@ def test_samples_repeat_with_their_generator_and_leave_the_global_one_alone(mode
     assert torch.equal(first, second)
     assert not torch.equal(first, model.sample(4, torch.Generator().manual_seed(4)))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def changed(model: VAE, before: dict[str, torch.Tensor]) -> list[str]:
+    return [n for n, value in model.state_dict().items() if not torch.equal(value, before[n])]
+
+
+LOOKS = {
+    "encode_images": lambda model, images: encode_images(model, images)[0],
+    "decode_images": lambda model, images: decode_images(model, torch.ones(len(images), 6)),
+    "evaluate": lambda model, images: evaluate(model, images).reconstruction,
+    "reconstruct": lambda model, images: model.reconstruct(to_pixels(torch.tensor(images))),
+    "sample": lambda model, images: model.sample(3, torch.Generator().manual_seed(0)),
+    "samples": lambda model, images: figures.samples(model, 4),
+    "reconstructions": lambda model, images: figures.reconstructions(model, images),
+    "interpolation": lambda model, images: figures.interpolation(model, np.ones(6), -np.arange(6)),
+    "traversals": lambda model, images: figures.traversals(model, [0.1] * 6, dimensions=2),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_whoever_looks_at_a_model_in_training_sees_it_in_eval_mode_and_changes_nothing(
+    model, faces, look
+):
+    expected = LOOKS[look](model, faces.images[:5])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    model.encoder[0].eval()  # a layer that somebody froze
+    found = LOOKS[look](model, faces.images[:5])
+    if not isinstance(found, Figure):
+        assert np.array_equal(found, expected)
+    assert not changed(model, before)
+    assert [layer.training for layer in model.encoder] == [False, True, True, True]
+    assert model.training
+    assert model.decoder[0][1].training
+
+
+def test_a_look_that_fails_leaves_the_model_in_its_mode(model):
+    model.train()
+    with pytest.raises(RuntimeError, match="shape"):
+        model.reconstruct(torch.rand(2, 3, 32, 32))
+    assert model.encoder[0].training
+
+
+WRAPPED = {
+    "compiled": torch.compile,
+    "DataParallel": torch.nn.DataParallel,
+    "compiled DataParallel": lambda model: torch.compile(torch.nn.DataParallel(model)),
+    "averaged": torch.optim.swa_utils.AveragedModel,
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED)
+def test_a_wrapped_model_is_the_model_in_it(model, faces, wrap):
+    wrapped = WRAPPED[wrap](model)
+    assert np.array_equal(
+        encode_images(wrapped, faces.images[:3])[0], encode_images(model, faces.images[:3])[0]
+    )
+    assert evaluate(wrapped, faces.images[:3]) == evaluate(model, faces.images[:3])
+    assert unwrap(wrapped).state_dict().keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        (VAE(VAEConfig(image_size=4, channels=(2,), latent_size=1)).state_dict(), "a state_dict"),
+        (torch.nn.Linear(1, 1), "Found Linear"),
+        (None, "Found NoneType"),
+        ((VAE, {}), "Found tuple"),
+    ],
+)
+def test_what_holds_no_model_is_named(found, word):
+    for look in (lambda: encode_images(found, np.zeros((1, 64, 64, 3), np.uint8)),
+                 lambda: figures.samples(found)):  # fmt: skip
+        with pytest.raises(InputError, match=word):
+            look()
+
+
+def test_weights_that_are_no_numbers_give_a_sentence_and_no_number(model, faces):
+    for name in ("encoder.0.0.weight", "decoder.3.bias", "encoder.1.1.running_var"):
+        broken = copy.deepcopy(model)
+        with torch.no_grad():
+            broken.state_dict()[name].flatten()[0] = math.nan
+        with pytest.raises(InputError, match=f"not finite \\({name}\\)"):
+            evaluate(broken, faces.images[:3])
+        looks = [lambda m=broken: encode_images(m, faces.images[:3])]
+        if name.startswith("decoder"):
+            looks = [lambda m=broken: decode_images(m, np.ones((1, 6)))]
+        for look in looks:
+            with pytest.raises(InputError, match="not finite"):
+                look()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"latent_size": 2.5},
+        {"channels": 32},
+        {"channels": (4, "8")},
+        {"image_size": "64"},
+        {"latent_size": None},
+    ],
+)
+def test_a_shape_that_is_no_whole_number_is_refused(options):
+    with pytest.raises(InputError, match="whole numbers"):
+        VAEConfig(**options)

@@ -15,6 +15,9 @@ from torch.distributions import (
     kl_divergence,
 )
 
+from vae_lib.errors import InputError
+from vae_lib.evaluation import psnr, ssim_per_face
+from vae_lib.faces.batches import to_pixels
 from vae_lib.objective import (
     aggregate_log_density,
     bernoulli_nll,
@@ -238,3 +241,39 @@ def test_tcvae_compiles_whole_and_computes_the_same(batch):
         slopes.append(torch.autograd.grad(losses[-1], inputs))
     torch.testing.assert_close(*losses)
     torch.testing.assert_close(*slopes)
+
+
+OF_PIXELS = {
+    "nll": lambda logits, x, mu, logvar: bernoulli_nll(logits, x),
+    "entropy": lambda logits, x, mu, logvar: pixel_entropy(x),
+    "beta-vae": lambda logits, x, mu, logvar: beta_vae_objective(logits, x=x, mu=mu, logvar=logvar),
+    "capacity": lambda *batch: capacity_objective(*batch, torch.ones(()), 2.0),
+    "beta-tcvae": lambda *batch: beta_tcvae_objective(*batch, batch[2], 2.0, 50),
+    "psnr": lambda logits, x, mu, logvar: psnr(logits.sigmoid(), x),
+    "psnr of decoded": lambda logits, x, mu, logvar: psnr(x, logits.sigmoid()),
+    "ssim": lambda logits, x, mu, logvar: ssim_per_face(logits.sigmoid(), x),
+}
+WRONG = {
+    "in [-1, 1]": lambda x: 2 * x - 1,
+    "in [0, 255]": lambda x: 255 * x,
+    "one NaN": lambda x: torch.where(x == x.max(), torch.nan, x),
+    "one a little above 1": lambda x: torch.where(x == x.max(), 1.001, x),
+    "uint8": lambda x: (255 * x).to(torch.uint8),
+    "none": lambda x: x[:0],
+    "an array": lambda x: x.numpy(),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("function", OF_PIXELS)
+def test_pixels_outside_of_0_to_1_are_refused_by_whatever_counts_nats_or_decibels(
+    batch, function, wrong
+):
+    logits, x, mu, logvar = batch
+    with pytest.raises(InputError, match=r"\[0, 1\]"):
+        OF_PIXELS[function](logits, WRONG[wrong](x), mu, logvar)
+
+
+def test_pixels_are_made_of_uint8_alone():
+    with pytest.raises(InputError, match="uint8"):
+        to_pixels(torch.rand(1, 4, 4, 3))

@@ -89,6 +89,10 @@ def test_the_weights_in_the_folder_are_the_trained_ones(finished, faces):
     assert metadata["validation"]["psnr"] == run.history[-1]["psnr"]
 
 
+def test_a_trained_model_is_in_eval_mode(finished):
+    assert not any(layer.training for layer in finished[0].model.modules())
+
+
 def test_one_seed_repeats_a_run_and_another_does_not(finished, faces):
     run, _ = finished
     again = train(CONFIG, faces, device="cpu")
@@ -281,9 +285,9 @@ def test_tcvae_compares_the_draws_that_were_decoded(faces, monkeypatch):
     real = run.model.decode_logits
     monkeypatch.setattr(run.model, "decode_logits", lambda z: (decoded.append(z), real(z))[1])
     seen = []
-    objective = step.beta_tcvae_objective
-    monkeypatch.setattr(
-        step, "beta_tcvae_objective", lambda *inputs: (seen.append(inputs), objective(*inputs))[1]
+    objective = step.UNCHECKED["beta-tcvae"]
+    monkeypatch.setitem(
+        step.UNCHECKED, "beta-tcvae", lambda *inputs: (seen.append(inputs), objective(*inputs))[1]
     )
     run.take_step(*run.inputs(torch.arange(8)))
     assert torch.equal(decoded[0], seen[0][4])

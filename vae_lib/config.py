@@ -2,6 +2,7 @@
 without waiting for PyTorch."""
 
 import math
+import operator
 import shutil
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
@@ -21,7 +22,15 @@ class VAEConfig:
     """Number of latent dimensions."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
+        try:
+            for name in ("image_size", "latent_size"):
+                object.__setattr__(self, name, operator.index(getattr(self, name)))
+            object.__setattr__(self, "channels", tuple(map(operator.index, self.channels)))
+        except TypeError as error:
+            raise InputError(
+                f"image_size is {self.image_size!r}, channels is {self.channels!r} and latent_size "
+                f"is {self.latent_size!r}; all of them are whole numbers, channels several."
+            ) from error
         if not self.channels or min(self.channels) < 1:
             raise InputError(
                 f"channels is {self.channels}; give one or more positive numbers, one per layer."

@@ -532,7 +532,7 @@ def rendered_sampler(model: VAE, *, kl: float = 0.01) -> Sampler:
     Parameters
     ----------
     model : VAE
-        In eval mode.
+        In whatever mode; it is put into eval mode and back.
     kl : float
         As in `silence_collapsed`, measured on 512 faces.
     """

@@ -1,5 +1,6 @@
 """What a model is worth on images it was not trained on, in nats and dB."""
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -8,8 +9,8 @@ from torch import Tensor
 
 from vae_lib.errors import InputError
 from vae_lib.faces.batches import to_pixels
-from vae_lib.model import VAE
-from vae_lib.objective import bernoulli_nll, kl_per_dimension, pixel_entropy
+from vae_lib.model import VAE, check_finite, in_eval_mode, unwrap
+from vae_lib.objective import bernoulli_nll, kl_per_dimension, of_pixels, pixel_entropy
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,12 @@ def evaluate(
     Raises
     ------
     InputError
-        If there are no images, or their size is not the model's.
+        If there are no images, their size is not the model's, or a weight or a measure is not
+        finite.
     """
+    model = unwrap(model)
     check_images(model, images)
+    check_finite(model)
     device = model.to_mu.weight.device
     noise = torch.randn(
         len(images), model.config.latent_size, generator=torch.Generator().manual_seed(seed)
@@ -80,25 +84,30 @@ def evaluate(
     totals = torch.zeros(3, dtype=torch.float64)
     dimensions = torch.zeros(model.config.latent_size, dtype=torch.float64)
 
-    was_training = model.training
-    model.eval()
-    for start in range(0, len(images), batch_size):
-        rows = slice(start, start + batch_size)
-        x = to_pixels(torch.from_numpy(np.array(images[rows])).to(device))
-        mu, logvar = model.encode(x)
-        nll = bernoulli_nll(
-            model.decode_logits(model.reparameterize(mu, logvar, noise[rows].to(device))), x
-        )
-        decoded = model.decode(mu)
-        if ssim:
-            similarity += ssim_per_face(decoded, x).double().sum().item()
-        parts = torch.stack([nll, nll - pixel_entropy(x), psnr(decoded, x)], dim=1)
-        totals += parts.cpu().double().sum(0)
-        dimensions += kl_per_dimension(mu, logvar).cpu().double().sum(0)
-    model.train(was_training)
+    with in_eval_mode(model):
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            x = to_pixels(torch.from_numpy(np.array(images[rows])).to(device))
+            mu, logvar = model.encode(x)
+            nll = bernoulli_nll.unchecked(
+                model.decode_logits(model.reparameterize(mu, logvar, noise[rows].to(device))), x
+            )
+            decoded = model.decode(mu)
+            if ssim:
+                similarity += ssim_per_face.unchecked(decoded, x).double().sum().item()
+            excess = nll - pixel_entropy.unchecked(x)
+            parts = torch.stack([nll, excess, psnr.unchecked(decoded, x)], dim=1)
+            totals += parts.cpu().double().sum(0)
+            dimensions += kl_per_dimension(mu, logvar).cpu().double().sum(0)
 
     reconstruction, excess, decibels = (totals / len(images)).tolist()
     dimensions /= len(images)
+    if not (math.isfinite(reconstruction) and dimensions.isfinite().all()):
+        raise InputError(
+            f"The model measures {reconstruction} nats of reconstruction and {dimensions.sum()} of "
+            "KL: its finite weights give values that are not. Train it again, with a smaller "
+            "learning rate."
+        )
     return Evaluation(
         reconstruction=reconstruction,
         excess=excess,
@@ -115,12 +124,15 @@ def evaluate(
 def check_images(model: VAE, images: np.ndarray) -> None:
     """Raise InputError unless there are images, of the size that the model wants."""
     size = model.config.image_size
-    if len(images) == 0 or images.shape[1:] != (size, size, 3):
+    shape, kind = getattr(images, "shape", ()), str(getattr(images, "dtype", type(images)))
+    if tuple(shape[1:]) != (size, size, 3) or len(images) == 0 or "uint8" not in kind:
         raise InputError(
-            f"Found images of shape {images.shape}; this model wants (n, {size}, {size}, 3), n ≥ 1."
+            f"Found images of shape {tuple(shape)} and type {kind}; this model wants "
+            f"(n, {size}, {size}, 3) of uint8, n ≥ 1."
         )
 
 
+@of_pixels("decoded", "x")
 def psnr(decoded: Tensor, x: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each image against the original, dB.
 
@@ -137,6 +149,7 @@ def psnr(decoded: Tensor, x: Tensor) -> Tensor:
     return -10 * (decoded - x).square().flatten(1).mean(1).log10()
 
 
+@of_pixels("decoded", "x")
 def ssim_per_face(decoded: Tensor, x: Tensor) -> Tensor:
     """Structural similarity of each image with its original (Wang et al. 2004, Eq. 13).
 

@@ -8,7 +8,7 @@ answers, on a published page, the browser decodes by itself from weights that tr
 import copy
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from vae_lib.faces.dataset import Faces
 from vae_lib.faces.pictures import FORMATS, MAX_PIXELS, SIDE, to_rgb
 from vae_lib.gallery import Gallery, make_gallery
 from vae_lib.latent import decode_images, encode_images
-from vae_lib.model import VAE
+from vae_lib.model import VAE, unwrap
 from vae_lib.objective import kl_per_dimension
 from vae_lib.pretrained import load_gallery, load_model, pretrained_names
 
@@ -57,8 +57,8 @@ def explore(
     ----------
     models : str, Path, VAE, or a sequence of them, or a mapping from labels to them
         A name that ships with the package (``"vae_celeba"``), a ``.pth`` file, or a model. Several
-        are shown side by side and moved together. A model is copied: training it on changes
-        nothing here.
+        are shown side by side and moved together. A model may be compiled or wrapped. It is
+        copied: training it on changes nothing here.
     faces : Faces, optional
         Faces to start from, and for models that did not ship with the package the source of KL,
         gallery and attribute directions. Their pixels stay in the kernel.
@@ -91,10 +91,14 @@ def explore(
             "and reload the page."
         )
     target, _ = choose_device(device)
-    if isinstance(models, Mapping):
+    weights = isinstance(models, Mapping) and any(
+        isinstance(value, torch.Tensor) for value in models.values()
+    )  # a state_dict, which `unwrap` tells about
+    if isinstance(models, Mapping) and not weights:
         labels, models = list(models), list(models.values())
     else:
-        models = [models] if isinstance(models, str | Path | VAE) else list(models)
+        several = isinstance(models, Iterable) and not isinstance(models, str | nn.Module | Mapping)
+        models = list(models) if several else [models]
         labels = [None] * len(models)
     if not models:
         raise InputError("There is nothing to explore: name at least one model.")
@@ -131,8 +135,8 @@ class _Subject:
 
     def __init__(self, source, label, kl, faces: Faces | None, device: torch.device) -> None:
         gallery, metadata, name = None, {}, "model"
-        if isinstance(source, VAE):
-            model = copy.deepcopy(source)
+        if not isinstance(source, str | Path):
+            model = copy.deepcopy(unwrap(source))
         else:
             model, metadata = load_model(source)
             name = Path(source).stem

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from vae_lib.errors import InputError
 from vae_lib.gallery import Gallery
 from vae_lib.latent import decode_images, encode_images, interpolate, traverse
-from vae_lib.model import VAE
+from vae_lib.model import VAE, unwrap
 
 CELL = 0.85  # inches that one face takes in a figure
 VIRIDIS = colormaps["viridis"]
@@ -29,6 +29,10 @@ class Picture(Figure):
 
 def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
     """Lay images (n, h, w, 3) out in rows of ``columns`` with white gaps, as one uint8 image."""
+    if images.dtype != np.uint8:
+        raise InputError(
+            f"Found images of {images.dtype}; expected uint8, as decode_images gives them."
+        )
     n, h, w, _ = images.shape
     rows = -(-n // columns)
     sheet = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, 3), 255, np.uint8)
@@ -114,6 +118,7 @@ def reconstructions(model: VAE, images: np.ndarray) -> Figure:
 
 def samples(model: VAE, count: int = 48, columns: int = 12, seed: int = 0) -> Figure:
     """Faces that no photograph shows: decoded draws from the prior."""
+    model = unwrap(model)
     z = torch.randn(count, model.config.latent_size, generator=torch.Generator().manual_seed(seed))
     sheet = mosaic(decode_images(model, z), columns)
     size = (CELL * columns, CELL * -(-count // columns))
@@ -149,7 +154,7 @@ def traversals(
     Parameters
     ----------
     model : VAE
-        In eval mode.
+        It decodes in eval mode.
     kl : sequence of float, length latent_size
         Mean KL of each dimension, nats, as `vae_lib.evaluation.Evaluation.kl_per_dimension`.
     z : Tensor, shape (latent_size,), optional
@@ -166,6 +171,7 @@ def traversals(
     InputError
         If there are not as many KL values, or names, as dimensions.
     """
+    model = unwrap(model)
     for what, found in (("KL values", kl), ("names", names or kl)):
         if len(found) != model.config.latent_size:
             raise InputError(

@@ -106,7 +106,7 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
     Parameters
     ----------
     model : VAE
-        In eval mode.
+        In whatever mode; it is put into eval mode and back.
     faces : Faces
         With attributes. Directions and probes are fitted on the train split and scored on the
         test split, from which the gallery's faces are chosen too.

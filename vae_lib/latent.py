@@ -10,7 +10,10 @@ from torch import Tensor
 from vae_lib.errors import InputError
 from vae_lib.evaluation import check_images
 from vae_lib.faces.batches import to_pixels
-from vae_lib.model import VAE
+from vae_lib.model import VAE, in_eval_mode
+
+CURE = ": its weights are damaged or have run away. Train it again, or copy the file again."
+NUMBERS = "hold NaN or infinity; codes are finite numbers, about −3 to 3."
 
 
 @torch.no_grad()
@@ -22,7 +25,7 @@ def encode_images(
     Parameters
     ----------
     model : VAE
-        In eval mode.
+        Compiled or wrapped too; it encodes in eval mode and gets its own back.
     images : ndarray of uint8, shape (n, h, w, 3)
         At least one face, of the model's size.
 
@@ -33,32 +36,46 @@ def encode_images(
     Raises
     ------
     InputError
-        If there are no images, or their size is not the model's.
+        If there are no images, their size is not the model's, or a code is not finite.
     """
-    check_images(model, images)
-    device = model.to_mu.weight.device
-    parts = [
-        torch.stack(
-            model.encode(
-                to_pixels(torch.from_numpy(np.array(images[i : i + batch_size])).to(device))
-            )
-        ).cpu()
-        for i in range(0, len(images), batch_size)
-    ]
+    with in_eval_mode(model) as vae:
+        check_images(vae, images)
+        device = vae.to_mu.weight.device
+        parts = [
+            torch.stack(
+                vae.encode(
+                    to_pixels(torch.from_numpy(np.array(images[i : i + batch_size])).to(device))
+                )
+            ).cpu()
+            for i in range(0, len(images), batch_size)
+        ]
     mu, logvar = torch.cat(parts, dim=1).numpy()
+    if not (np.isfinite(mu).all() and np.isfinite(logvar).all()):
+        raise InputError(f"The model's codes are not finite{CURE}")
     return mu, logvar
 
 
 @torch.no_grad()
 def decode_images(model: VAE, z: Tensor | np.ndarray) -> np.ndarray:
-    """Decode codes (n, latent_size) to images, uint8 of shape (n, h, w, 3)."""
-    z = torch.as_tensor(z, dtype=torch.float32, device=model.to_mu.weight.device)
-    if z.ndim != 2 or z.shape[1] != model.config.latent_size:
-        raise InputError(
-            f"Found codes of shape {tuple(z.shape)}; this model wants "
-            f"(n, {model.config.latent_size})."
-        )
-    return to_uint8(model.decode(z))
+    """Decode codes (n, latent_size), in eval mode, to images, uint8 of shape (n, h, w, 3).
+
+    Raises
+    ------
+    InputError
+        If the codes are not the model's, or they or their pixels are not finite.
+    """
+    with in_eval_mode(model) as vae:
+        z = torch.as_tensor(z, dtype=torch.float32, device=vae.to_mu.weight.device)
+        if z.ndim != 2 or z.shape[1] != vae.config.latent_size:
+            raise InputError(
+                f"Found codes of shape {tuple(z.shape)}; this model wants "
+                f"(n, {vae.config.latent_size})."
+            )
+        pixels = vae.decode(z)
+    if not pixels.isfinite().all():
+        fault = f"model's pixels are not finite{CURE}" if z.isfinite().all() else f"codes {NUMBERS}"
+        raise InputError(f"The {fault}")
+    return to_uint8(pixels)
 
 
 def to_uint8(pixels: Tensor) -> np.ndarray:
@@ -66,12 +83,26 @@ def to_uint8(pixels: Tensor) -> np.ndarray:
     return (pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def traverse(z: Tensor, dimension: int, values: Sequence[float]) -> Tensor:
+def _code(z: Tensor | np.ndarray) -> Tensor:
+    """One code as a tensor of floating-point numbers."""
+    try:
+        z = torch.as_tensor(z)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"Found {type(z).__name__} where a code was expected ({error}).") from None
+    z = z if z.is_floating_point() else z.float()
+    if z.ndim != 1 or len(z) == 0:
+        raise InputError(f"Found a code of shape {tuple(z.shape)}; one code is (latent_size,).")
+    if not z.isfinite().all():
+        raise InputError(f"The code {NUMBERS.replace('hold', 'holds')}")
+    return z
+
+
+def traverse(z: Tensor | np.ndarray, dimension: int, values: Sequence[float]) -> Tensor:
     """Copies of one code with one dimension set to each of the values.
 
     Parameters
     ----------
-    z : Tensor, shape (latent_size,)
+    z : Tensor or ndarray, shape (latent_size,)
         Where to start; zeros are the prior's mean.
     dimension : int
         Which dimension to set, counted from 0.
@@ -85,8 +116,9 @@ def traverse(z: Tensor, dimension: int, values: Sequence[float]) -> Tensor:
     Raises
     ------
     InputError
-        If there is no such dimension.
+        If there is no such dimension, or `z` is not one code.
     """
+    z = _code(z)
     if not 0 <= dimension < len(z):
         raise InputError(
             f"There is no dimension {dimension}; this code has dimensions 0 to {len(z) - 1}."
@@ -97,7 +129,10 @@ def traverse(z: Tensor, dimension: int, values: Sequence[float]) -> Tensor:
 
 
 def interpolate(
-    a: Tensor, b: Tensor, steps: int, method: Literal["linear", "spherical"] = "linear"
+    a: Tensor | np.ndarray,
+    b: Tensor | np.ndarray,
+    steps: int,
+    method: Literal["linear", "spherical"] = "linear",
 ) -> Tensor:
     """Codes on the way from ``a`` to ``b``, both ends included.
 
@@ -107,7 +142,7 @@ def interpolate(
 
     Parameters
     ----------
-    a, b : Tensor, shape (latent_size,)
+    a, b : Tensor or ndarray, shape (latent_size,)
         The ends.
     steps : int
         Number of codes, at least 2.
@@ -121,10 +156,13 @@ def interpolate(
     Raises
     ------
     InputError
-        If the shapes differ, ``steps`` is below 2, the method is unknown, or the ends are
-        opposite or zero, so that no way around is the shortest.
+        If the shapes differ, a code is not finite, ``steps`` is below 2, the method is unknown, or
+        the ends are opposite or zero, so that no way around is the shortest.
     """
-    if a.shape != b.shape or a.ndim != 1:
+    a, b = _code(a), _code(b)
+    b = b.to(a.device)
+    a, b = (end.to(torch.promote_types(a.dtype, b.dtype)) for end in (a, b))
+    if a.shape != b.shape:
         raise InputError(
             f"Found codes of shapes {tuple(a.shape)} and {tuple(b.shape)}; both must be "
             "(latent_size,)."

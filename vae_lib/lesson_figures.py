@@ -123,8 +123,7 @@ def live_training(training: Training, images: np.ndarray, floor: float) -> Figur
     Parameters
     ----------
     training : Training
-        What a callback of `vae_lib.training.train` is given. Its model is left in eval mode;
-        the loop sets it back before its next step.
+        What a callback of `vae_lib.training.train` is given.
     images : ndarray of uint8, shape (n, h, w, 3)
         Held-out faces to reconstruct.
     floor : float
@@ -132,8 +131,7 @@ def live_training(training: Training, images: np.ndarray, floor: float) -> Figur
     """
     steps = [record for record in training.history if record["kind"] == "step"]
     number = [record["step"] for record in steps]
-    model = training.model.eval()
-    decoded = decode_images(model, encode_images(model, images)[0])
+    decoded = decode_images(training.model, encode_images(training.model, images)[0])
     figure = Picture(figsize=(11, 3.4), layout="constrained")
     reconstruction, kl, faces = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
     excess = [record["reconstruction"] - floor for record in steps]
@@ -511,7 +509,7 @@ def traversals_beside(
     Parameters
     ----------
     models : mapping of str to VAE
-        In eval mode, by title.
+        By title.
     kl : mapping of str to sequence of float, length latent_size
         Mean KL of each dimension, nats, by the same titles.
     dimensions : int

@@ -5,12 +5,16 @@ mean ``mu`` and log-variance ``logvar`` of q(z | x), the decoder gives p(x | z).
 """
 
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vae_lib.config import VAEConfig
+from vae_lib.errors import InputError
 
 
 def halve(inputs: int, outputs: int) -> nn.Sequential:
@@ -98,14 +102,83 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Decode the posterior mean of each image: (n, 3, 64, 64) in [0, 1]."""
-        return self.decode(self.encode(x)[0])
+        """Decode the posterior mean of each image, in eval mode: (n, 3, 64, 64) in [0, 1]."""
+        with in_eval_mode(self):
+            return self.decode(self.encode(x)[0])
 
     @torch.no_grad()
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Decode ``count`` draws from the prior N(0, I): (count, 3, 64, 64) in [0, 1].
 
-        The draws are made on the CPU, so that one seed gives the same faces on every device.
+        It decodes in eval mode. The draws are made on the CPU, so that one seed gives the same
+        faces on every device.
         """
         z = torch.randn(count, self.config.latent_size, generator=generator)
-        return self.decode(z.to(self.to_mu.weight.device))
+        with in_eval_mode(self):
+            return self.decode(z.to(self.to_mu.weight.device))
+
+
+def unwrap(model: Any) -> VAE:
+    """The VAE in what is at hand: itself, compiled, wrapped for several devices, or in training.
+
+    Parameters
+    ----------
+    model : VAE, or what holds one
+        ``torch.compile(vae)``, ``DataParallel``, ``DistributedDataParallel`` and the like, or
+        what `vae_lib.training.train` returns.
+
+    Raises
+    ------
+    InputError
+        If no VAE is in it; a state_dict is told apart.
+    """
+    inner = model
+    for _ in range(8):  # wrappers may be wrapped
+        if isinstance(inner, VAE):
+            return inner
+        names = ("_orig_mod", "module", "model")  # torch.compile's, the parallel ones', Training's
+        inner = next((getattr(inner, n) for n in names if hasattr(inner, n)), None)
+    if isinstance(model, Mapping) and all(isinstance(v, Tensor) for v in model.values()):
+        raise InputError(
+            "Found a state_dict: weights, without the model that they belong to. Make one of the "
+            "same shape and fill it: model = VAE(config); model.load_state_dict(weights)."
+        )
+    raise InputError(
+        f"Found {type(model).__name__} where a model was expected; give a vae_lib.model.VAE, as "
+        "training.model is one, or the first of what load_pretrained and load_weights return."
+    )
+
+
+@contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """Eval mode for as long as a network is measured, encodes or decodes.
+
+    In training mode BatchNorm looks at the whole batch, so that a face's code would depend on its
+    company, and every look would change the statistics. Each layer gets its own mode back.
+    """
+    layers = [layer for layer in network.modules() if layer.training]
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = True
+
+
+@contextmanager
+def in_eval_mode(model: Any) -> Iterator[VAE]:
+    """The VAE in `model` (see `unwrap`), in `eval_mode`."""
+    vae = unwrap(model)
+    with eval_mode(vae):
+        yield vae
+
+
+def check_finite(model: VAE) -> None:
+    """Raise InputError if a weight is NaN or infinite: nothing that it computes means anything."""
+    bad = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
+    if bad:
+        raise InputError(
+            f"The model's weights hold values that are not finite ({', '.join(bad[:3])}"
+            f"{' …' * (len(bad) > 3)}). Train it again, or copy the file again."
+        )

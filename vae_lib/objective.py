@@ -10,11 +10,56 @@ weighs only the part that says how much the dimensions know of each other.
 """
 
 import math
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from vae_lib.errors import InputError
+
+
+def of_pixels(*names: str) -> Callable:
+    """Let a function see images in [0, 1] alone: the arguments of these names are looked at.
+
+    Nats of other pixels are numbers too, and mean nothing. The function as it was stays at hand
+    as ``.unchecked``, for pixels that come from uint8: a look makes the CPU wait for the GPU.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        order = list(signature(function).parameters)
+        places = [(order.index(name), name) for name in names]
+
+        @wraps(function)
+        def checked(*args, **kwargs):
+            if not torch.compiler.is_compiling():
+                for place, name in places:
+                    check_pixels(args[place] if place < len(args) else kwargs[name])
+            return function(*args, **kwargs)
+
+        checked.unchecked = function
+        return checked
+
+    return decorate
+
+
+def check_pixels(x: Tensor) -> None:
+    """Raise InputError unless there are pixels and all of them are numbers in [0, 1]."""
+    if not (isinstance(x, Tensor) and x.is_floating_point() and x.numel()):
+        what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise InputError(
+            f"Found images as {what}; expected a tensor of floating-point pixels in [0, 1]. "
+            "vae_lib.faces.batches.to_pixels makes them of uint8 faces."
+        )
+    low, high = (value.item() for value in x.detach().aminmax())
+    if not (low >= 0 and high <= 1):  # also where NaN made every comparison false
+        raise InputError(
+            f"Found pixels from {low:g} to {high:g}; nats and dB are of pixels in [0, 1]. Divide "
+            "pixels of 0…255 by 255; of pixels in [−1, 1] take (x + 1) / 2."
+        )
 
 
 class Objective(NamedTuple):
@@ -25,6 +70,7 @@ class Objective(NamedTuple):
     kl: Tensor
 
 
+@of_pixels("x")
 def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     """Cross-entropy −log p(x | z) of Bernoulli pixels, summed per image.
 
@@ -38,6 +84,11 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     Tensor, shape (n,)
         Nats. For pixels that are not 0 or 1 the smallest reachable value is not 0 but
         `pixel_entropy`.
+
+    Raises
+    ------
+    InputError
+        If a pixel of `x` is not in [0, 1], here and in every function of images below.
     """
     losses = F.binary_cross_entropy_with_logits(_widened(logits), x, reduction="none")
     return losses.flatten(1).sum(1)
@@ -55,6 +106,7 @@ def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
 
 
+@of_pixels("x")
 def pixel_entropy(x: Tensor) -> Tensor:
     """The floor under `bernoulli_nll`: the pixels' own entropy −x ln x − (1−x) ln(1−x).
 
@@ -72,6 +124,7 @@ def pixel_entropy(x: Tensor) -> Tensor:
     return -(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).flatten(1).sum(1)
 
 
+@of_pixels("x")
 def beta_vae_objective(
     logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, beta: float = 1.0
 ) -> Objective:
@@ -86,11 +139,12 @@ def beta_vae_objective(
     beta : float
         Weight of the KL, ≥ 0; 1 is the evidence lower bound.
     """
-    reconstruction = bernoulli_nll(logits, x).mean()
+    reconstruction = bernoulli_nll.unchecked(logits, x).mean()
     kl = kl_per_dimension(mu, logvar).sum(1).mean()
     return Objective(reconstruction + beta * kl, reconstruction, kl)
 
 
+@of_pixels("x")
 def capacity_objective(
     logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, capacity: Tensor, gamma: float
 ) -> Objective:
@@ -111,7 +165,7 @@ def capacity_objective(
         Weight γ of the distance, > 0. Only where it exceeds the nats of reconstruction that one
         more nat of KL would save does the KL keep to C.
     """
-    reconstruction = bernoulli_nll(logits, x).mean()
+    reconstruction = bernoulli_nll.unchecked(logits, x).mean()
     kl = kl_per_dimension(mu, logvar).sum(1).mean()
     return Objective(reconstruction + gamma * (kl - capacity).abs(), reconstruction, kl)
 
@@ -191,6 +245,7 @@ def kl_parts(z: Tensor, mu: Tensor, logvar: Tensor, images: int) -> KLParts:
     )
 
 
+@of_pixels("x")
 def beta_tcvae_objective(
     logits: Tensor,
     x: Tensor,
@@ -219,7 +274,7 @@ def beta_tcvae_objective(
     images : int
         Size of the training split.
     """
-    reconstruction = bernoulli_nll(logits, x).mean()
+    reconstruction = bernoulli_nll.unchecked(logits, x).mean()
     kl = kl_per_dimension(mu, logvar).sum(1).mean()
     total_correlation = kl_parts(z, mu, logvar, images).total_correlation
     return Objective(reconstruction + kl + (beta - 1) * total_correlation, reconstruction, kl)

@@ -223,6 +223,8 @@ def _pixels(images: np.ndarray) -> Tensor:
 
 def _centred(images: np.ndarray, mean: np.ndarray, batch_size: int = 1024) -> Iterator[np.ndarray]:
     """Flat float32 rows (≤ 1024, d) of pixels in [0, 1] minus the mean."""
+    if images.dtype != np.uint8:
+        raise InputError(f"Found images of {images.dtype}; faces are uint8, 0 to 255.")
     for start in range(0, len(images), batch_size):
         rows = np.array(images[start : start + batch_size], dtype=np.float32)
         yield rows.reshape(len(rows), -1) / 255 - mean

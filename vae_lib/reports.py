@@ -59,7 +59,6 @@ class EpochGrids:
         if event != "epoch":
             return
         model = training.model
-        model.eval()
         z = torch.randn(GRID, model.config.latent_size, generator=torch.Generator().manual_seed(0))
         reconstructed = decode_images(model, encode_images(model, self.images)[0])
         pairs = np.stack([self.images, reconstructed], axis=1).reshape(-1, *self.images.shape[1:])
@@ -71,7 +70,6 @@ class EpochGrids:
             buffer = io.BytesIO()
             sheet.save(buffer, "PNG")
             write_atomically(self.folder / f"{training.epoch:02d}_{name}.png", buffer.getvalue())
-        model.train()
 
 
 def save_figure(path: Path, figure: Figure) -> None:
@@ -87,10 +85,9 @@ def save_figure(path: Path, figure: Figure) -> None:
 
 def write_results(out: Path, training: Training) -> None:
     """The loss curve and reconstructions of held-out faces, and what validation says."""
-    model = training.model.eval()
     save_figure(out / "training_loss.png", figures.loss_curves(training.history))
     images = spread(training.valid_images, 10)
-    save_figure(out / "reconstruction_results.png", figures.reconstructions(model, images))
+    save_figure(out / "reconstruction_results.png", figures.reconstructions(training.model, images))
     valid = next(
         record
         for record in reversed(training.history)

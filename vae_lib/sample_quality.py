@@ -23,7 +23,7 @@ from vae_lib.evaluation import check_images
 from vae_lib.faces.batches import Batches, flip_some, to_pixels
 from vae_lib.faces.dataset import Faces
 from vae_lib.latent import decode_images, encode_images
-from vae_lib.model import VAE, halve
+from vae_lib.model import VAE, eval_mode, halve, unwrap
 
 CLASSIFIER = "vae_lib attribute classifier"
 NAME = "attribute_classifier"
@@ -169,7 +169,7 @@ def score_classifier(classifier: AttributeClassifier, faces: Faces) -> dict[str,
     Parameters
     ----------
     classifier : AttributeClassifier
-        In eval mode.
+        On any device.
     faces : Faces
         With the attributes that the classifier tells, for instance one split of CelebA.
 
@@ -246,7 +246,7 @@ def features(classifier: AttributeClassifier, images: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     classifier : AttributeClassifier
-        In eval mode, on any device.
+        On any device.
     images : ndarray of uint8, shape (n, 64, 64, 3)
         At least one.
 
@@ -312,7 +312,7 @@ def sample_distance(model: VAE, faces: Faces, *, count: int | None = None, seed:
     Parameters
     ----------
     model : VAE
-        In eval mode, of 64x64 faces.
+        Of 64x64 faces.
     faces : Faces
         CelebA faces that the model was not trained on: ``faces.split("test")``.
     count : int, optional
@@ -340,6 +340,7 @@ def sample_distance(model: VAE, faces: Faces, *, count: int | None = None, seed:
     ``benchmarks/sample_distance.py`` measures how it responds.
     """
     check_celeba(faces)
+    model = unwrap(model)
     check_images(model, faces.images)
     count = len(faces) if count is None else count
     if count < 2:
@@ -355,7 +356,7 @@ def reference_distances(model: VAE, faces: Faces, *, seed: int = 0) -> dict[str,
     Parameters
     ----------
     model : VAE
-        In eval mode, of 64x64 faces.
+        Of 64x64 faces.
     faces : Faces
         CelebA, with the train split that the model knows and a test split.
     seed : int
@@ -378,6 +379,7 @@ def reference_distances(model: VAE, faces: Faces, *, seed: int = 0) -> dict[str,
         As `sample_distance`.
     """
     check_celeba(faces)
+    model = unwrap(model)
     check_images(model, faces.images)
     test, train = faces.split("test"), faces.split("train")
     count = min(len(test), len(train))
@@ -433,11 +435,11 @@ def _in_batches(
 ) -> np.ndarray:
     """A function of pixels on the classifier's device, applied to a few images at a time."""
     device = classifier.to_logits.weight.device
-    return np.concatenate(
-        [
-            function(to_pixels(torch.from_numpy(np.array(images[i : i + batch_size])).to(device)))
-            .cpu()
-            .numpy()
-            for i in range(0, len(images), batch_size)
-        ]
-    )
+    parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+    with eval_mode(classifier):
+        return np.concatenate(
+            [
+                function(to_pixels(torch.from_numpy(np.array(part)).to(device))).cpu().numpy()
+                for part in parts
+            ]
+        )

@@ -175,13 +175,17 @@ class Training:
 
     def finish_epoch(self) -> None:
         """Count the epoch and measure the model on a training sample and on validation."""
+        self._check_weights()
         self.epoch += 1
         if self.rank != 0:
             return
         sample = self.train_images[:TRAIN_SAMPLE]
         for split, images in (("train", sample), ("valid", self.valid_images)):
             begun = time.perf_counter()
-            measured = asdict(evaluate(self.model, images))
+            try:
+                measured = asdict(evaluate(self.model, images))
+            except InputError as error:
+                raise TrainingStopped(f"After epoch {self.epoch}: {error}") from error
             del measured["ssim"]
             seconds = time.perf_counter() - begun
             speed = self.speed if split == "train" else len(images) / seconds
@@ -220,17 +224,19 @@ class Training:
         TrainingStopped
             If a weight is not a number: such a state must not replace a good one.
         """
-        model = self.model.state_dict()
-        if not all(bool(value.isfinite().all()) for value in model.values()):
-            raise TrainingStopped(f"A weight became NaN or infinite at step {self.step}.")
+        self._check_weights()
         return {
             "epoch": self.epoch,
             "step": self.step,
-            "model": model,
+            "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "place": self.place(),
         }
+
+    def _check_weights(self) -> None:
+        if not all(bool(value.isfinite().all()) for value in self.model.state_dict().values()):
+            raise TrainingStopped(f"A weight became NaN or infinite at step {self.step}.")
 
     def restore(self, state: dict[str, Any], history: list[dict[str, Any]]) -> str:
         """Go on from `state`; a sentence where this cannot be bit by bit, else empty."""
@@ -299,7 +305,7 @@ def train(
     Returns
     -------
     Training
-        Its ``model`` is trained, its ``history`` complete.
+        Its ``model`` is trained and in eval mode, its ``history`` complete.
 
     Raises
     ------
@@ -336,6 +342,7 @@ def train(
     finally:
         if folder is not None:
             folder.lock.release()
+    training.model.eval()  # training is over: whoever uses the model wants it so
     return training
 
 

@@ -6,12 +6,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_lib.errors import InputError
+
 
 def to_pixels(images: Tensor) -> Tensor:
     """uint8 (n, h, w, 3) → float32 (n, 3, h, w) in [0, 1], in channels_last memory.
 
     The cache's layout *is* channels_last: the permutation moves no byte.
+
+    Raises
+    ------
+    InputError
+        If the images are of another type: dividing theirs by 255 would make no pixels of them.
     """
+    if images.dtype != torch.uint8:
+        raise InputError(
+            f"Found images of {images.dtype}; faces are uint8, 0 to 255. Turn pixels in [0, 1] "
+            "into them with (255 * x).round().to(torch.uint8)."
+        )
     return images.permute(0, 3, 1, 2).float().div_(255)
 
 
