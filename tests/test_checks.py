@@ -248,8 +248,16 @@ def test_a_stub_is_told_that_it_is_not_solved_yet(name, capsys):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_solution_is_told_that_it_is_correct(name, capsys):
-    assert sentence(capsys, lambda: run(SOLUTIONS[name])).startswith("Correct.")
+def test_the_solution_passes_and_is_no_answer_of_the_learner(name, capsys):
+    printed = sentence(capsys, lambda: run(SOLUTIONS[name]))
+    assert printed.startswith("The solution passes")
+    assert "Correct" not in printed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_as_a_learners_answer_is_correct(name, capsys):
+    source = SOLUTIONS[name].replace(", solution=True", "")
+    assert sentence(capsys, lambda: run(source)).startswith("Correct.")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """The notebooks are built alike, and keep their promises to the reader.
 
 What the tests go by: tags ``exercise`` and ``solution`` on code cells; ``*Core · 8 minutes*`` or
-``*Extra · 8 minutes*`` under each section's heading; admonitions *Predict first* and *Answer*;
-``mystnb`` metadata on every cell that shows a figure.
+``*Extra · 8 minutes*`` under each section's heading; quotes that begin with *Predict first* or
+*Exercise*, and answers in ``<details>``; ``mystnb`` metadata on every cell that shows a figure.
 """
 
 import ast
@@ -132,30 +132,58 @@ def test_exercises_have_a_checked_stub_and_then_a_folded_checked_solution(notebo
     assert [i for i, found in enumerate(tags) if "solution" in found] == [i + 1 for i in stubs]
     for i in stubs:
         told, stub, solution = notebook.cells[i - 1 : i + 2]
-        assert re.search(r"```\{admonition\} Exercise \d\.\d: ", told.source)
+        (number,) = re.findall(r"^> \*\*Exercise (\d\.\d): .+\*\*$", told.source, re.M)
         assert "return None" in stub.source
         assert solution.metadata["jupyter"]["source_hidden"] is True
         assert "hide-input" in solution.metadata["tags"]  # what the book folds by
         for cell in (stub, solution):
             assert cell.source.splitlines()[-1].startswith("checks.")
+        # What JupyterLab shows of a folded cell, and the first thing seen where nothing folds.
+        assert solution.source.splitlines()[0] == f"# Solution to exercise {number}"
+        assert "solution=True" in solution.source
+        assert "solution" not in stub.source
 
 
 def test_predictions_are_asked_for_and_their_answers_folded(notebook):
     asked = 0
     for text in sources(notebook, "markdown"):
-        boxes = re.findall(r"```\{admonition\} (Predict first|Answer)\n:class: (\w+)", text)
-        asked += len(boxes) // 2
-        expected = [("Predict first", "tip"), ("Answer", "dropdown")]
-        assert boxes == expected * (len(boxes) // 2)
+        questions = len(re.findall(r"^> \*\*Predict first\*\*$", text, re.M))
+        pairs = re.findall(r"^> \*\*Predict first\*\*\n>\n(?:> .+\n)+\n<details>", text, re.M)
+        assert len(pairs) == questions == text.count("<details>")
+        asked += questions
     assert asked >= 5
 
 
-def test_only_what_jupyterlab_shows_too(notebook):
-    """Roles such as ``cite`` come out as warnings there; ``$$`` gets a number of its own."""
+def test_answers_fold_wherever_markdown_is_shown(notebook):
+    """A blank line before Markdown inside HTML; no indentation, which would make it code."""
     for text in sources(notebook, "markdown"):
-        assert set(re.findall(r"(?:```|:::)\{(\S+)\}", text)) <= {"admonition"}
+        folded = re.findall(
+            r"(?<=\n\n)<details><summary>[^<\n]+</summary>\n\n(.+?)\n\n</details>(?=\n|$)",
+            text,
+            re.S,
+        )
+        assert len(folded) == text.count("<details") == text.count("</details>")
+        for answer in folded:
+            assert not re.search(r"^\s+\S|<", answer, re.M)
+            assert "$" not in answer  # jupyterlab-myst typesets no formula inside HTML
+
+
+def test_nothing_is_written_for_one_viewer_alone(notebook):
+    """MyST's fences and roles come out as grey code in GitHub, VS Code and Colab; ``$$`` gets a
+    number of its own in JupyterLab."""
+    for text in sources(notebook, "markdown"):
+        assert not re.findall(r"^\s*(?:```|:::)", text, re.M)
         assert not re.findall(r"\{\S+\}`", text)
         assert "$$" not in text
+
+
+def test_the_course_opens_with_a_minute_of_play():
+    first, play, explorer = nbformat.read(PATHS[0], as_version=4).cells[:3]
+    assert play.source.startswith("## Play first\n\n*Core · 1 minute*")
+    assert "$" not in first.source + play.source
+    assert [item.count("?") for item in bullets(play.source)] == [1, 1, 1]
+    assert explorer.cell_type == "code"
+    assert re.search(r"^explore\(", explorer.source, re.M)
 
 
 def bibliography() -> dict[tuple[str, str], dict[str, str]]:

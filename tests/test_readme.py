@@ -55,7 +55,7 @@ SHORTER = {
     "uv run vae plot": "",
     "uv run python book/build.py": "--help",  # tests/browser/test_book_pages.py builds
 }
-SERVER = "uv run jupyter lab notebooks"
+SERVER = "uv run jupyter lab notebooks/01_baseline_vae.ipynb"
 # What a run leaves, in the README's words.
 LISTED = ("training_loss.png", "reconstruction_results.png", "history.jsonl")
 

@@ -20,20 +20,21 @@ class _NotSolved(Exception):
     """The answer gave None, as the stub does."""
 
 
-def _exercise(praise: str) -> Callable[[Callable[[Answer], str]], Callable[[Answer], None]]:
+def _exercise(praise: str) -> Callable[[Callable[[Answer], str]], Callable[..., None]]:
     """Make a check of a function that returns what is wrong with an answer."""
 
-    def decorate(judge: Callable[[Answer], str]) -> Callable[[Answer], None]:
+    def decorate(judge: Callable[[Answer], str]) -> Callable[..., None]:
         @functools.wraps(judge)
-        def check(answer: Answer) -> None:
-            print(_sentence(judge, answer, praise))
+        def check(answer: Answer, *, solution: bool = False) -> None:
+            passed = "The solution passes." if solution else f"Correct. {praise}"
+            print(_sentence(judge, answer, passed))
 
         return check
 
     return decorate
 
 
-def _sentence(judge: Callable[[Answer], str], answer: Answer, praise: str) -> str:
+def _sentence(judge: Callable[[Answer], str], answer: Answer, passed: str) -> str:
     def ask(*arguments: Any) -> Any:
         value = answer(*arguments)
         if value is None:
@@ -53,7 +54,7 @@ def _sentence(judge: Callable[[Answer], str], answer: Answer, praise: str) -> st
             f"Not yet: your function stopped with {type(error).__name__}: {error}. Call it by hand "
             "with small numbers and look at the shapes on the way."
         )
-    return f"Not yet: {wrong}" if wrong else f"Correct. {praise}"
+    return f"Not yet: {wrong}" if wrong else passed
 
 
 def _close(found: Any, expected: Any, tolerance: float = 1e-4) -> bool:

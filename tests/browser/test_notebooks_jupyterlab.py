@@ -23,19 +23,18 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-RENDERED = """count => {
+RENDERED = """([count, viewer]) => {
   const cells = [...document.querySelectorAll('.jp-Notebook .jp-Cell')];
   const texts = cells.filter((cell) => cell.classList.contains('jp-MarkdownCell'));
-  return cells.length === count && texts.every((cell) => cell.querySelector('.myst')?.innerText);
+  return cells.length === count && texts.every((cell) => cell.querySelector(viewer)?.innerText);
 }"""
+MYST, PLAIN = ".myst", ".jp-RenderedMarkdown"  # with jupyterlab-myst, and without
 # What jupyterlab-myst shows instead of what it cannot resolve or typeset, and KaTeX's own mark.
 MARKS = ".jp-MarkdownCell :is([title*='Not Found'], .text-yellow-600, .text-red-600, .katex-error)"
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """The address of a running JupyterLab's folder, which holds copies of the notebooks."""
-    folder = tmp_path_factory.mktemp("lab")
+def prepared(folder):
+    """A folder with copies of the notebooks, and a JupyterLab's settings in it."""
     for path in PATHS:
         shutil.copy(path, folder)
     cells = [nbformat.v4.new_markdown_cell(text) for text in FAULTS.values()]
@@ -46,11 +45,28 @@ def lab(tmp_path_factory):
         file = folder / "jupyterlab_settings_dir" / "@jupyterlab" / plugin
         file.parent.mkdir(parents=True, exist_ok=True)
         file.with_suffix(".jupyterlab-settings").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a running JupyterLab's folder, which holds copies of the notebooks."""
+    with jupyterlab(prepared(tmp_path_factory.mktemp("lab"))) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def plain_lab(tmp_path_factory):
+    """The same where jupyterlab-myst is not at work, as for who did not install it."""
+    folder = prepared(tmp_path_factory.mktemp("plain"))
+    config = folder / "jupyter_config_dir" / "labconfig" / "page_config.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps({"disabledExtensions": {"jupyterlab-myst": True}}))
     with jupyterlab(folder) as address:
         yield address
 
 
-def show(browser, lab: str, stem: str, cells: int):
+def show(browser, lab: str, stem: str, cells: int, viewer: str = MYST):
     """Open a notebook, alone, and wait until each of its cells is rendered."""
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
     page.set_default_timeout(PATIENCE)
@@ -59,7 +75,7 @@ def show(browser, lab: str, stem: str, cells: int):
     page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
     # A workspace of its own: JupyterLab would open again what another page had opened.
     page.goto(lab.replace("/tree/", f"/workspaces/{stem}/tree/").replace("explorer", stem))
-    page.wait_for_function(RENDERED, arg=cells)
+    page.wait_for_function(RENDERED, arg=[cells, viewer])
     return page
 
 
@@ -129,11 +145,11 @@ def test_nothing_is_marked_as_missing_or_unknown(page):
     assert not re.search(r"not found|unknown directive", shown(page), re.I)
 
 
-def test_every_box_is_a_box(page, notebook):
-    expected = re.findall(r"```\{admonition\} (.+)", "\n".join(texts(notebook)))
-    titles = page.locator(".jp-MarkdownCell .myst-admonition-header-text").all_inner_texts()
-    assert len(titles) >= 10
-    assert titles == expected
+def test_every_question_and_exercise_is_set_off(page, notebook):
+    expected = re.findall(r"^> \*\*(.+)\*\*$", "\n".join(texts(notebook)), re.M)
+    titles = page.locator(".jp-MarkdownCell blockquote > p:first-child > strong")
+    assert len(expected) >= 10
+    assert titles.all_inner_texts() == expected
 
 
 def test_every_formula_is_typeset_and_none_gets_a_second_number(page, notebook):
@@ -170,20 +186,43 @@ def test_solutions_are_folded_and_their_exercises_are_not(page, notebook):
         assert code.locator(".cm-content").is_visible() is not folded
         assert code.locator(".jp-Placeholder").is_visible() is folded
         assert (cell.source.splitlines()[-1] in code.inner_text()) is not folded
+        assert (cell.source.splitlines()[0] in code.inner_text()) or not folded  # "# Solution …"
     assert solutions >= 4
 
 
-def test_answers_are_closed_and_open_at_a_click(page, notebook):
+def answers_fold(page, notebook) -> None:
+    """All are closed; the first opens and closes at a click, and holds what was written."""
     answers = page.locator(".jp-MarkdownCell details")
-    assert answers.count() == sum(text.count("} Answer\n") for text in texts(notebook)) >= 5
+    assert answers.count() == sum(text.count("<details>") for text in texts(notebook)) >= 5
     assert page.locator(".jp-MarkdownCell details[open]").count() == 0
-    first = answers.first
-    body = first.locator(".myst-admonition-body")
+    rendered = page.locator(".jp-MarkdownCell").locator(f"{MYST}, {PLAIN}")
+    assert rendered.filter(has_text="details>").count() == 0 < rendered.count()
+    body = answers.first.locator("summary + *")
     assert not body.is_visible()
-    first.locator("summary").click()
+    answers.first.locator("summary").click()
     body.wait_for(state="visible")
-    first.locator("summary").click()
+    answers.first.locator("summary").click()
     body.wait_for(state="hidden")
+
+
+def test_answers_are_closed_and_open_at_a_click(page, notebook):
+    answers_fold(page, notebook)
+
+
+def test_without_an_extension_answers_fold_and_formulas_are_typeset(browser, plain_lab):
+    notebook = nbformat.read(PATHS[0], as_version=4)
+    page = show(browser, plain_lab, PATHS[0].stem, len(notebook.cells), PLAIN)
+    assert page.locator(MYST).count() == 0
+    answers_fold(page, notebook)
+    source = "\n".join(texts(notebook))
+    formulas = re.findall(r"(?<!\\)\$[^$]+\$|\\begin\{equation\*\}", source)
+    page.wait_for_function(
+        "count => document.querySelectorAll('.jp-MarkdownCell mjx-container').length === count",
+        arg=len(formulas),
+    )
+    assert page.locator(".jp-MarkdownCell mjx-merror").count() == 0
+    assert page.locator(".jp-MarkdownCell blockquote strong").count() >= 10
+    page.close()
 
 
 def test_the_console_reports_no_error(page):
