@@ -1,7 +1,8 @@
 """From the results of single runs to one file of numbers, the figures and the README's tables.
 
 python book/report.py        writes results/numbers.json, results/figures, README.md's tables
-python book/report.py --pca  first measures PCA at the runs' rates; wants CELEBA_ROOT
+python book/report.py --pca  first measures PCA at the runs' rates, and the models in the box and
+                             linear VAEs of their rates by sampled codes; wants CELEBA_ROOT
 """
 
 import argparse
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from vae_lib import figures
 from vae_lib.checkpoint import write_atomically
+from vae_lib.evaluation import psnr
+from vae_lib.faces.batches import to_pixels
 from vae_lib.gallery import Gallery
 from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
 from vae_lib.study import (
@@ -60,6 +64,7 @@ OBJECTIVES = {
     "capacity": "C = {:g} nats",
 }
 BEST, WORST = "vae_mig_best", "vae_mig_worst"  # the study's models in the box
+BOTH_WAYS = ("psnr", "psnr_sampled")  # of faces decoded from means, and from samples
 NOTHING_YET = "No run of this kind has been committed yet.\n"
 
 
@@ -79,6 +84,7 @@ def numbers(results: Path = RESULTS) -> dict[str, Any]:
             "settings": [_summary(s) | _linear(s, yardstick) for s in summarise(celeba)],
             "runs": [_run(run) for run in celeba],
             "pca": yardstick,
+            "equal_nats": [_at_its_nats(name, yardstick) for name in yardstick.get("networks", {})],
         },
         "synthetic": {
             "settings": [_summary(s) for s in summarise(drawn)],
@@ -121,8 +127,24 @@ def _linear(s: Summary, yardstick: dict[str, Any]) -> dict[str, Any]:
     count, rate = _size(s)
     return {
         "pca": yardstick.get("components", {}).get(str(count)),
-        "linear_vae": yardstick.get("linear_vae", {}).get(f"{rate:g}"),
+        "linear_vae": yardstick.get("linear_vae", {}).get(_rate(rate)),
     }
+
+
+def _at_its_nats(name: str, yardstick: dict[str, Any]) -> dict[str, Any]:
+    """A model in the box and the linear VAE of its KL, both by mean and by sampled codes."""
+    network = yardstick["networks"][name]
+    return {
+        "model": name,
+        "setting": shipped()[name]["recipe"]["beta"],
+        "network": network,
+        "linear_vae": yardstick["linear_vae"][_rate(network["kl"])],
+    }
+
+
+def _rate(kl: float) -> str:
+    """Under which the yardstick has a linear VAE: its nats to one decimal."""
+    return f"{round(kl, 1):g}"
 
 
 def _size(s: Summary) -> tuple[int, float]:
@@ -176,15 +198,41 @@ def _model(name: str, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_yardstick() -> None:
-    """PCA at each setting's active dimensions, the linear VAE at its KL; on CelebA's test faces."""
+    """PCA at each setting's active dimensions, the linear VAE at its KL; on CelebA's test faces.
+
+    The models in the box too, and linear VAEs of their KL, decoded from means and from samples.
+    """
     from vae_lib.faces import open_faces
     from vae_lib.pca import measure_pca
 
+    faces = open_faces(kind="images")
+    test = faces.split("test").images
+    networks = {
+        name: {"kl": facts["test"]["kl"]} | network_psnr(name, test)
+        for name, facts in shipped().items()
+        if facts["faces"] == "celeba"
+    }
     sizes = [_size(s) for s in summarise(runs_of("celeba"))]
     counts = sorted({0, 10, 32, 64, 128} | {count for count, _ in sizes})
-    rates = [rate for _, rate in sizes]
-    measured = measure_pca(open_faces(kind="images"), counts, nats=rates)
-    _write_json(RESULTS / "celeba" / "pca.json", measured)
+    rates = [rate for _, rate in sizes] + [round(n["kl"], 1) for n in networks.values()]
+    measured = measure_pca(faces, counts, nats=rates)
+    _write_json(RESULTS / "celeba" / "pca.json", measured | {"networks": networks})
+
+
+def network_psnr(name: str, images: np.ndarray) -> dict[str, float]:
+    """Of faces decoded from posterior means, and from one seeded sample each, dB."""
+    model, _ = load_pretrained(name)
+    generator = torch.Generator().manual_seed(0)
+    decibels = []
+    with torch.no_grad():
+        for start in range(0, len(images), 256):
+            x = to_pixels(torch.from_numpy(np.array(images[start : start + 256])))
+            mu, logvar = model.encode(x)
+            noise = torch.randn(mu.shape, generator=generator)
+            z = model.reparameterize(mu, logvar, noise)
+            decibels.append(torch.stack([psnr(model.decode(code), x) for code in (mu, z)]))
+    means, samples = torch.cat(decibels, dim=1).mean(1).tolist()
+    return {"psnr": means, "psnr_sampled": samples}
 
 
 def celeba_galleries() -> dict[str, Gallery]:
@@ -252,7 +300,11 @@ def _found(information: np.ndarray, factors: tuple[str, ...]) -> str:
 
 def readme_tables(found: dict[str, Any]) -> dict[str, str]:
     """The blocks of README.md that are made here, by name."""
-    return {"celeba": _celeba_table(found), "synthetic": _synthetic_table(found)}
+    return {
+        "celeba": _celeba_table(found),
+        "equal_nats": equal_nats(found["celeba"]),
+        "synthetic": _synthetic_table(found),
+    }
 
 
 def _celeba_table(found: dict[str, Any]) -> str:
@@ -275,6 +327,21 @@ def _celeba_table(found: dict[str, Any]) -> str:
         f"{table(headings, rows, left=0)}\nFor scale: training faces are at a Fréchet distance of "
         f"{far['train_faces']:.1f}, noise is at {far['noise']:.0f}.\n"
     )
+
+
+def equal_nats(found: dict[str, Any]) -> str:
+    """Models in the box beside linear VAEs of the same KL: PSNR of mean and of sampled codes."""
+    if not found["equal_nats"]:
+        return NOTHING_YET
+    headings = ["β", "KL, nats", "network: mean codes, dB", "sampled codes, dB"]
+    headings += ["linear VAE: mean codes, dB", "sampled codes, dB", "its PCA, dB"]
+    rows = [
+        [f"{row['setting']:g}", f"{row['network']['kl']:.1f}"]
+        + [f"{row[who][how]:.2f}" for who in ("network", "linear_vae") for how in BOTH_WAYS]
+        + [f"{row['linear_vae']['psnr_unshrunk']:.2f}"]
+        for row in found["equal_nats"]
+    ]
+    return table(headings, rows, left=0)
 
 
 def _synthetic_table(found: dict[str, Any]) -> str:

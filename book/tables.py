@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import report
-from report import MEASURES, NOTHING_YET, RESULTS, SCORES, setting_of, summary, table
+from report import MEASURES, NOTHING_YET, RESULTS, SCORES, equal_nats, setting_of, summary, table
 
 import vae_lib
 from vae_lib.faces.synthetic import FACTORS
@@ -22,6 +22,7 @@ def fragments() -> dict[str, str]:
     celeba, synthetic = found["celeba"], found["synthetic"]
     return {
         "celeba_runs": measured_on(celeba) + summary(celeba, MEASURES),
+        "celeba_equal_nats": equal_nats(celeba),
         "celeba_every_run": every_run(celeba),
         "synthetic_runs": measured_on(synthetic) + summary(synthetic, MEASURES),
         "synthetic_disentanglement": disentanglement(synthetic),
@@ -221,18 +222,18 @@ FIGURES = {
     "synthetic_information": (
         "Mutual information of dimensions and factors",
         "Two heat maps, latent dimensions against thirteen factors, one of the run with the "
-        "largest MIG and one of the run with the smallest",
-        "The runs with the largest and the smallest MIG. A perfect code would have one bright "
+        "largest MIG of the β-VAEs and one of the run with the smallest",
+        "The β-VAEs with the largest and the smallest MIG. A perfect code would have one bright "
         "cell in each column and at most one in each row.",
     ),
     "synthetic_traversals": (
         "What each dimension moves, and what it tells",
-        "Rows of drawn faces, one for each active dimension of the run with the largest MIG, from "
-        "three standard deviations below the prior's mean to three above; beside each row its KL "
-        "and the two factors it tells most about",
-        "The run with the largest MIG. Beside each row: its KL, and the two factors that it tells "
-        "most about, in nats of mutual information. That is measured on posterior means, which "
-        "carry no noise, so it may exceed the KL.",
+        "Rows of drawn faces, one for each active dimension of the β-VAE with the largest MIG, "
+        "from three standard deviations below the prior's mean to three above; beside each row "
+        "its KL and the two factors it tells most about",
+        "The β-VAE with the largest MIG. Beside each row: its KL, and the two factors that it "
+        "tells most about, in nats of mutual information. That is measured on posterior means, "
+        "which carry no noise, so it may exceed the KL.",
     ),
 }
 

@@ -114,3 +114,25 @@ def test_codes_and_images_of_a_wrong_kind_are_refused(model, faces):
     for images in (faces.images[:2] / 255, faces.images[:2].astype(np.int16), faces.images[0]):
         with pytest.raises(InputError, match="uint8"):
             encode_images(model, images)
+
+
+@pytest.mark.parametrize("degrees", [10, 60, 90])
+def test_on_an_arc_of_at_most_a_right_angle_the_length_stays_between_the_ends(degrees):
+    lengths = arc(1.0, 2.0, degrees)
+    assert lengths.min() >= 1 - 1e-5
+    assert lengths.max() <= 2 + 1e-5
+    assert torch.allclose(arc(1.5, 1.5, 179), torch.tensor(1.5), atol=1e-3)
+
+
+def test_beyond_a_right_angle_unequal_ends_let_it_leave_that_range_as_the_docstring_says():
+    lengths = arc(1.0, 2.0, 150)
+    assert "lengths 1 and 2 at 150° pass through 0.73 and 2.73" in interpolate.__doc__
+    assert lengths.min() == pytest.approx(0.73, abs=0.005)
+    assert lengths.max() == pytest.approx(2.73, abs=0.005)
+
+
+def arc(first: float, last: float, degrees: float) -> torch.Tensor:
+    """Lengths on the spherical way between two codes of these lengths at this angle."""
+    angle = torch.deg2rad(torch.tensor(float(degrees)))
+    ends = first * torch.tensor([1.0, 0.0]), last * torch.stack([angle.cos(), angle.sin()])
+    return interpolate(*ends, 301, "spherical").norm(dim=1)

@@ -101,6 +101,13 @@ def test_measures_are_their_definitions(faces, exact):
     assert found["active"] == active
     assert found["kl"] == pytest.approx(kl.sum(1).mean().item(), rel=0.01)
     assert found["psnr"] == pytest.approx(decibels(mu @ w.T + exact.mean_), abs=0.01)
+    pca = codes[:, :active] @ exact.components_[:active] + exact.mean_
+    assert found["psnr_unshrunk"] == pytest.approx(decibels(pca), abs=0.01)
+    # A sample's error, before the clipping: the mean's, and its own noise seen through W.
+    drawn = [mu + sigma * np.random.default_rng(s).standard_normal(mu.shape) for s in range(1, 6)]
+    sampled = np.mean([decibels(z @ w.T + exact.mean_) for z in drawn])
+    assert found["psnr_sampled"] == pytest.approx(sampled, abs=0.1)
+    assert found["psnr_sampled"] < found["psnr"] - 0.5
 
 
 def test_what_cannot_be_fitted_is_told(faces, fitted):

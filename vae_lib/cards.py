@@ -68,18 +68,18 @@ a head that dissolves into the background. The prior's mean wears the ghost of a
 because half of the faces do. Traversals mix factors: skin with background, light with yaw, hair
 length with hue.""",
     "vae_mig_best": """\
-The run of the β study with the largest MIG. Reconstructions keep pose, light, skin, background and
-the tone and length of the hair, all softly; glasses are faint, and mouths all but closed. Samples
-are nearly all whole faces, several in the ghost of a pair of glasses. Of ten active dimensions,
-yaw, pitch, light, skin tone, hair colour, face width and glasses have one each, though both ways
-of turning the head put glasses on at an end, and hair and skin each bring a little of the other.
-Background hue has a row too, but is also in the two that hair length is spread over. Eyes, brows,
-mouth and smile have none.""",
+Of the study's 25 β-VAEs the run with the largest MIG. Reconstructions keep pose, light, skin,
+background and the tone and length of the hair, all softly; glasses are faint, and mouths all but
+closed. Samples are nearly all whole faces, several in the ghost of a pair of glasses. Of ten active
+dimensions, yaw, pitch, light, skin tone, hair colour, face width and glasses have one each, though
+both ways of turning the head put glasses on at an end, and hair and skin each bring a little of the
+other. Background hue has a row too, but is also in the two that hair length is spread over. Eyes,
+brows, mouth and smile have none.""",
     "vae_mig_worst": """\
-The run of the β study with the smallest MIG; it reconstructs well: glasses are whole, hair has
-edges, though mouths and eyes are lost here too. Many samples are broken: ragged heads, glasses half
-there, stains on the background. All sixteen dimensions carry much, and every row of a traversal
-moves three things or more; glasses come and go in six of them.""",
+Of the study's 25 β-VAEs the run with the smallest MIG; it reconstructs well: glasses are whole,
+hair has edges, though mouths and eyes are lost here too. Many samples are broken: ragged heads,
+glasses half there, stains on the background. All sixteen dimensions carry much, and every row of a
+traversal moves three things or more; glasses come and go in six of them.""",
 }
 
 

@@ -10,7 +10,7 @@ are not, for which the cross-entropy is infinite: nats of PCA under Bernoulli pi
 far the clipping stays away from 0 and 1, and nothing about PCA.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,7 +164,7 @@ def measure_pca(
     nats : sequence of float
         Rates at which to measure the linear VAE; a VAE is compared at its KL.
     seed : int
-        Seeds the fit.
+        Seeds the fit and the posterior samples.
 
     Returns
     -------
@@ -173,7 +173,9 @@ def measure_pca(
         ``psnr`` (mean over images, dB) and ``ssim`` as `vae_lib.evaluation.evaluate` has them,
         and ``share`` of the training faces' variance; ``linear_vae``: for each rate, as a string,
         ``psnr`` and ``ssim`` of the decoded posterior mean, ``kl`` on the test faces in nats and
-        the number of ``active`` components.
+        the number of ``active`` components; ``psnr_sampled`` of one decoded posterior sample, for
+        which the nats are paid, and ``psnr_unshrunk`` of those components' coordinates as PCA has
+        them, which shows how far the means alone would take a decoder.
 
     Raises
     ------
@@ -199,26 +201,38 @@ def measure_pca(
         kept = scores[:, : len(active)]
         mu = kept * np.sqrt(active - level) / active
         kl = 0.5 * (np.square(mu).mean(0) + level / active - 1 - np.log(level / active))
+        noise = np.random.default_rng(seed).standard_normal(mu.shape)
+        sampled = (mu + np.sqrt(level / active) * noise) * np.sqrt(active - level)
         result["linear_vae"][f"{rate:g}"] = _quality(
             pca, (kept * (1 - level / active)).astype(np.float32), test
-        ) | {"kl": float(kl.sum()), "active": len(active)}
+        ) | {
+            "psnr_sampled": _decibels(_decoded(pca, sampled.astype(np.float32), test)),
+            "psnr_unshrunk": _decibels(_decoded(pca, kept, test)),
+            "kl": float(kl.sum()),
+            "active": len(active),
+        }
     return result
 
 
 def _quality(pca: PCA, scores: np.ndarray, images: np.ndarray) -> dict[str, float]:
     """PSNR and SSIM of the images of scores against the originals."""
-    similarity, decibels = [], []
+    similarity = torch.cat([ssim_per_face(*pair) for pair in _decoded(pca, scores, images)])
+    return {
+        "psnr": _decibels(_decoded(pca, scores, images)),
+        "ssim": similarity.mean().item(),
+    }
+
+
+def _decibels(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
+    return torch.cat([psnr(*pair) for pair in pairs]).mean().item()
+
+
+def _decoded(pca: PCA, scores: np.ndarray, images: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images of scores and the originals, as pixels (≤ 256, 3, h, w)."""
     for start in range(0, len(images), 256):
         rows = slice(start, start + 256)
         x = to_pixels(torch.from_numpy(np.array(images[rows])))
-        decoded = _pixels(pca.images_of(scores[rows]))
-        decibels.append(psnr(decoded, x))
-        similarity.append(ssim_per_face(decoded, x))
-    return {"psnr": torch.cat(decibels).mean().item(), "ssim": torch.cat(similarity).mean().item()}
-
-
-def _pixels(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
+        yield torch.from_numpy(pca.images_of(scores[rows])).permute(0, 3, 1, 2), x
 
 
 def _centred(images: np.ndarray, mean: np.ndarray, batch_size: int = 1024) -> Iterator[np.ndarray]:
