@@ -10,6 +10,8 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
 from vae_lib.pretrained import load_gallery
 
@@ -126,3 +128,85 @@ def test_against_the_linear_vae_means_and_samples_read_as_readme_and_results_say
     assert f"seeds differ: {mean:.2f} ± {sd:.2f} against {linear:.2f} dB" in readme
     for text in (readme, (ROOT / "book" / "results.md").read_text(encoding="utf-8")):
         assert "networks are ahead by 0.3 to 0.5 dB" in " ".join(text.split())
+
+
+# Other people's losses, of images x, their reconstructions y and posteriors (mu, logvar), in the
+# words of the files that book/notation.md names.
+
+
+def kl(mu, logvar):
+    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+
+
+def bernoulli(x, y, mu, logvar):
+    return F.binary_cross_entropy(y, x, reduction="sum") / len(x) + kl(mu, logvar).sum(1).mean()
+
+
+def pytorch_vae(x, y, mu, logvar):
+    return F.mse_loss(y, x) + 0.00025 * kl(mu, logvar).sum(1).mean()
+
+
+def deep_learning(x, y, mu, logvar):
+    return (2000 * (x - y).square().mean(1)).mean() + kl(mu, logvar).sum(1).mean()
+
+
+def debiasing(x, y, mu, logvar):
+    return ((x - y).abs().mean((1, 2, 3)) + 0.0005 * kl(mu, logvar).sum(1)).mean()
+
+
+def arena(x, y, mu, logvar):
+    return F.mse_loss((y - 0.1307) / 0.3081, (x - 0.1307) / 0.3081) + 0.1 * kl(mu, logvar).mean()
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "loss", "shape", "latent", "unit"),
+    [
+        (0, "Keras", bernoulli, (1, 28, 28), 2, "cross-entropy"),
+        (1, "pytorch/examples", bernoulli, (1, 28, 28), 20, "cross-entropy"),
+        (2, "PyTorch-VAE", pytorch_vae, (3, 64, 64), 128, "squares"),
+        (3, "Generative Deep Learning", deep_learning, (3, 32, 32), 200, "squares"),
+        (4, "MIT", debiasing, (3, 64, 64), 100, "absolute"),
+        (5, "ARENA", arena, (1, 28, 28), 5, "squares"),
+    ],
+)
+def test_other_peoples_beta_is_what_their_loss_asks_for_a_nat(row, name, loss, shape, latent, unit):
+    generator = torch.Generator().manual_seed(row)
+    x, y = torch.rand(2, 4, *shape, generator=generator, dtype=torch.float64)
+    mu, logvar = torch.randn(2, 4, latent, generator=generator, dtype=torch.float64)
+    free = [t.requires_grad_(True) for t in (y, mu, logvar)]
+    summed = {
+        "squares": lambda: 0.5 * (x - y).square().sum(),
+        "absolute": lambda: (x - y).abs().sum(),
+        "cross-entropy": lambda: F.binary_cross_entropy(y, x, reduction="sum"),
+    }[unit]() / len(x)
+    theirs = torch.autograd.grad(loss(x, *free), free)
+    yardstick = torch.autograd.grad(summed + kl(mu, logvar).sum(1).mean(), free)
+    # Theirs is the yardstick's loss but for one factor on each part: β is the two factors' ratio.
+    pixels, *codes = ((t / of).flatten() for t, of in zip(theirs, yardstick, strict=True))
+    price = torch.cat(codes) / pixels[0]
+    assert torch.allclose(price, price[:1], rtol=1e-9)
+    assert torch.allclose(pixels, pixels[:1], rtol=1e-6)
+
+    names: dict = {}
+    exec(cell(1, "32"), names)
+    label, _, beta = names["others"][row]
+    assert beta == pytest.approx(price[0].item())
+    lines = (ROOT / "book" / "notation.md").read_text(encoding="utf-8").splitlines()
+    line = [li for li in lines if "/blob/" in li][row]
+    commit = label.split()[-1]
+    assert name in label
+    assert name.split()[0] in line
+    assert re.search(rf"/blob/{commit}[0-9a-f]{{33}}/", line)
+    assert line.split()[-2] == f"{beta:.2f}".removesuffix(".00")
+
+
+def test_the_prices_that_notebook_1_compares_are_those_of_its_table():
+    names: dict = {}
+    exec(cell(1, "32"), names)
+    beta = {label.rsplit(" ", 1)[0]: beta for label, _, beta in names["others"]}
+    text = cell(1, "33")
+    assert f"From {min(beta.values()):.2f} to {max(beta.values()):.1f}" in text
+    assert beta["ARENA"] == pytest.approx(beta["Generative Deep Learning"], rel=0.05)
+    eight = beta["MIT 6.S191"] / beta["Generative Deep Learning"]
+    assert eight == pytest.approx(8, abs=0.5)
+    assert "eight times as much" in text
