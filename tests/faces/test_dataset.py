@@ -5,6 +5,7 @@ import pytest
 
 from tests.conftest import small_faces
 from vae_lib.errors import InputError
+from vae_lib.faces.dataset import SPLITS, Faces
 
 
 def test_each_split_is_a_view_of_its_own_rows(faces):
@@ -31,3 +32,49 @@ def test_take_gives_the_first_faces_of_each_split_and_another_fingerprint():
     assert (few.attributes == faces.attributes[np.r_[0:5, 40:43]]).all()
     assert few.fingerprint != faces.fingerprint
     assert len(faces.take(1_000, 1_000, 1_000)) == 60
+
+
+def own_faces(order, **changed):
+    """A teacher's own faces; the first pixel of each is its row."""
+    count = len(order)
+    images = np.zeros((count, 64, 64, 3), np.uint8)
+    images[:, 0, 0, 0] = range(count)
+    parts = {
+        "images": images,
+        "ids": np.array([f"{row}.png" for row in range(count)]),
+        "splits": np.array(order, np.uint8),
+        "attributes": np.arange(count, dtype=np.float32)[:, None],
+    }
+    return Faces("mine", **(parts | changed), attribute_names=("row",))
+
+
+@pytest.mark.parametrize(
+    "splits", [[0, 1, 2, 0] * 10, [2, 1, 0], [1, 0, 0, 1, 2], [0, 0, 1, 1, 2], [2, 0, 0, 0, 1]]
+)
+def test_a_split_holds_its_own_rows_in_whatever_order_they_stand(splits):
+    faces = own_faces(splits)
+    for number, name in enumerate(SPLITS):
+        part, rows = faces.split(name), [row for row, at in enumerate(splits) if at == number]
+        assert part.images[:, 0, 0, 0].tolist() == rows
+        assert part.attributes[:, 0].tolist() == rows
+        assert part.ids.tolist() == [f"{row}.png" for row in rows]
+        assert set(part.splits.tolist()) == {number}
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"images": np.zeros((3, 64, 64, 3), np.float32)}, "float32 of shape .*expected uint8"),
+        ({"images": np.zeros((3, 3, 64, 64), np.uint8)}, r"shape \(3, 3, 64, 64\); expected"),
+        ({"images": np.zeros((3, 64, 64), np.uint8)}, "expected uint8"),
+        ({"splits": np.array([0, 1, 3])}, r"\[0 1 3\]; expected 0 \(train\)"),
+        ({"splits": np.array(["train", "valid", "test"])}, "expected 0"),
+        ({"splits": np.array([0, 0, np.nan])}, "expected 0"),
+        ({"splits": np.array([0, 0])}, "3 images but 2 splits"),
+        ({"ids": np.array(["a"] * 4)}, "3 images but 4 ids"),
+        ({"attributes": np.zeros((2, 1))}, "3 images but 2 attributes"),
+    ],
+)
+def test_own_faces_whose_parts_do_not_fit_are_refused(changed, match):
+    with pytest.raises(InputError, match=match):
+        own_faces([0, 1, 2], **changed)

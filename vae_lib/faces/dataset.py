@@ -24,7 +24,8 @@ class Faces:
     ids : ndarray of str, shape (n,)
         File names, as CelebA's annotation files spell them.
     splits : ndarray of uint8, shape (n,)
-        0 train, 1 valid, 2 test. Rows are sorted by split, so that each split is one slice.
+        0 train, 1 valid, 2 test. `open_faces` sorts the rows by split, so that each split is one
+        slice of the memory map; where they are not sorted, `split` gathers copies.
     attributes : ndarray of float32, shape (n, k)
         CelebA: −1 or +1, forty of them. Synthetic faces: the factors that drew them.
         ``k`` is 0 where nothing is known.
@@ -35,6 +36,11 @@ class Faces:
     notes : tuple of str
         Sentences worth showing to whoever opened the faces: how many of the listed images were
         found, which files were skipped.
+
+    Raises
+    ------
+    InputError
+        If the images are no uint8 pictures in colour, or the rows of the rest do not fit them.
     """
 
     name: str
@@ -46,11 +52,30 @@ class Faces:
     fingerprint: str = ""
     notes: tuple[str, ...] = field(default=(), compare=False)
 
+    def __post_init__(self) -> None:
+        images = self.images
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            raise InputError(
+                f"These images are {images.dtype} of shape {images.shape}; expected uint8, 0…255, "
+                "of shape (n, 64, 64, 3)."
+            )
+        for name in ("ids", "splits", "attributes"):
+            if len(getattr(self, name)) != len(images):
+                raise InputError(
+                    f"There are {len(images):,} images but {len(getattr(self, name)):,} {name}; "
+                    "expected one for each image."
+                )
+        if not np.isin(self.splits, range(len(SPLITS))).all():
+            raise InputError(
+                f"The splits hold {np.unique(self.splits)[:5]}; expected 0 (train), 1 (valid) "
+                "and 2 (test)."
+            )
+
     def __len__(self) -> int:
         return len(self.images)
 
     def split(self, name: str) -> "Faces":
-        """The rows of one split: ``"train"``, ``"valid"`` or ``"test"``, as views.
+        """The rows of one split: ``"train"``, ``"valid"`` or ``"test"``; views of sorted rows.
 
         Raises
         ------
@@ -59,13 +84,14 @@ class Faces:
         """
         if name not in SPLITS:
             raise InputError(f"There is no split {name!r}; use one of {', '.join(SPLITS)}.")
-        start, stop = np.searchsorted(self.splits, [SPLITS.index(name), SPLITS.index(name) + 1])
-        if start == stop:
+        rows = np.flatnonzero(self.splits == SPLITS.index(name))
+        if not len(rows):
             raise InputError(
                 f"The {name} split of these {len(self):,} faces is empty. "
                 "Add more faces, or check list_eval_partition.txt if there is one."
             )
-        return self._rows(slice(start, stop))
+        start, stop = int(rows[0]), int(rows[-1]) + 1
+        return self._rows(slice(start, stop) if stop - start == len(rows) else rows)
 
     def take(self, *counts: int) -> "Faces":
         """The first faces of each split, for a quick look: ``take(train, valid, test)``.
