@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -95,12 +96,68 @@ def test_a_change_in_the_files_builds_anew(faces_folder, cache):
     assert before.fingerprint != after.fingerprint
 
 
-@pytest.mark.parametrize("name", ["images.u8", "rows.npz", "cache.json"])
-def test_a_cache_cut_short_is_rebuilt(name, faces_folder, cache):
-    before = np.array(open_faces(faces_folder, cache=cache).images)
+def zeros_within(data: bytes) -> bytes:
+    return data[:1_000_000] + bytes(4096) + data[1_004_096:]
+
+
+def one_bit_flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+DAMAGE = {
+    "cut short": ("images.u8 rows.npz cache.json cache.sha256", lambda data: data[:-7]),
+    "emptied": ("images.u8 rows.npz cache.json cache.sha256", lambda data: b""),
+    "one bit": ("images.u8 rows.npz cache.json cache.sha256", one_bit_flipped),
+    "4 kB of zeros": ("images.u8", zeros_within),
+    "other JSON": ("cache.json", lambda data: b"{}"),
+    "deep JSON": ("cache.json", lambda data: b"[" * 100_000),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [(n, kind) for kind, (names, _) in DAMAGE.items() for n in names.split()]
+)
+def test_a_cache_that_is_not_what_was_written_is_built_anew(name, damage, faces_folder, cache):
+    before = open_faces(faces_folder, cache=cache)
+    pixels = np.array(before.images)
     (path,) = cache.glob(f"*/{name}")
-    path.write_bytes(path.read_bytes()[:-7])
-    np.testing.assert_array_equal(open_faces(faces_folder, cache=cache).images, before)
+    path.write_bytes(DAMAGE[damage][1](path.read_bytes()))
+    after = open_faces(faces_folder, cache=cache)
+    np.testing.assert_array_equal(after.images, pixels)
+    assert (after.ids.tolist(), after.splits.tolist()) == (
+        before.ids.tolist(),
+        before.splits.tolist(),
+    )
+    assert any("damaged" in note and "made anew" in note for note in after.notes)
+    assert open_faces(faces_folder, cache=cache).notes == before.notes
+
+
+def test_of_many_pixels_some_are_checked_at_each_opening(faces_folder, cache, monkeypatch):
+    """Whoever damages a disk leaves the file's time as it was; others at each opening, in turn."""
+    monkeypatch.setattr("vae_lib.faces.cache.CHECKED", 1_000_000)  # of 3.7 MB, in five blocks
+    whole = open_faces(faces_folder, cache=cache)
+    (path,) = cache.glob("*/images.u8")
+    stat = path.stat()
+    path.write_bytes(zeros_within(path.read_bytes()))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    openings = [open_faces(faces_folder, cache=cache).notes for _ in range(100)]
+    assert any(notes != whole.notes for notes in openings)
+    assert openings[-1] == whole.notes
+
+
+def test_a_drive_that_does_not_answer_costs_no_cache(faces_folder, cache, monkeypatch):
+    open_faces(faces_folder, cache=cache)
+
+    def failing(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vae_lib.faces.cache._sum_of", failing)
+        with pytest.raises(InputError, match=r"Cannot read the prepared faces .*Input/output"):
+            open_faces(faces_folder, cache=cache)
+    monkeypatch.setattr("vae_lib.faces.pictures.prepare_image", None)
+    assert len(open_faces(faces_folder, cache=cache)) == COUNT
 
 
 def test_the_environment_variable_says_where_caches_lie(faces_folder, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from tqdm import tqdm
 from vae_lib.errors import InputError
 from vae_lib.faces.dataset import Faces
 
-VERSION = 2  # of the cache's own layout
+VERSION = 3  # of the cache's own layout
+CHECKED = 64 << 20  # bytes of pixels that are compared with their checksums at each opening
 IMAGE_SHAPE = (64, 64, 3)
 IMAGE_BYTES = 64 * 64 * 3
 
@@ -76,11 +78,15 @@ def open_cached(
     """
     root = Path(cache or os.environ.get("VAE_LIB_CACHE") or platformdirs.user_cache_dir("vae_lib"))
     folder = root.expanduser() / f"{kind}-v{VERSION}-{fingerprint[:16]}"
-    if not _is_complete(folder):
+    notes = ()
+    if (manifest := _sound(folder)) is None:
         with _locked(folder):
-            if not _is_complete(folder):  # another process may have built it while this one waited
-                _build(folder, fingerprint, read())
-    return _load(folder, strict)
+            # Another process may have built it while this one waited.
+            if (manifest := _sound(folder)) is None:
+                if folder.exists():
+                    notes = (f"The prepared faces in {folder} were damaged: they were made anew.",)
+                manifest = _build(folder, fingerprint, read())
+    return _load(folder, manifest, notes, strict)
 
 
 def _locked(folder: Path) -> FileLock:
@@ -92,18 +98,52 @@ def _locked(folder: Path) -> FileLock:
         raise _cannot_write(folder.parent, error) from error
 
 
-def _is_complete(folder: Path) -> bool:
-    """A folder gets its name when it is finished; the sizes catch what happened to it later."""
+def _sound(folder: Path) -> dict | None:
+    """The manifest of a cache that holds what was written into it; None if there is none such.
+
+    The small files are read whole. Of the pixels `CHECKED` bytes are, in other places at each
+    opening, or all if anybody wrote into them since: what a failing disk turned into zeros would
+    be trained on without a word.
+    """
     try:
-        manifest = json.loads((folder / "cache.json").read_text())
-        return all(
-            (folder / name).stat().st_size == size for name, size in manifest["sizes"].items()
-        )
-    except (OSError, ValueError):
-        return False
+        text = (folder / "cache.json").read_bytes()
+        if hashlib.sha256(text).hexdigest() != (folder / "cache.sha256").read_text("latin-1"):
+            return None
+        manifest = json.loads(text)
+        sizes = {name: (folder / name).stat().st_size for name in manifest["sizes"]}
+        if sizes != manifest["sizes"] or _sum_of(folder / "rows.npz") != manifest["rows"]:
+            return None
+        return manifest if _sound_pixels(folder / "images.u8", manifest) else None
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:  # a drive that is gone may come back: nothing is thrown away for it
+        raise InputError(
+            f"Cannot read the prepared faces in {folder}: {error.strerror or error}. Try again, or "
+            "choose another folder with --cache or VAE_LIB_CACHE."
+        ) from error
 
 
-def _build(folder: Path, fingerprint: str, recipe: Recipe) -> None:
+def _sound_pixels(path: Path, manifest: dict) -> bool:
+    with np.load(path.with_name("rows.npz")) as rows:
+        lengths, checksums = rows["blocks"].T
+    starts = np.cumsum(lengths) - lengths
+    chosen = np.random.default_rng().permutation(len(lengths))
+    if path.stat().st_mtime_ns == manifest["written"]:
+        chosen = chosen[: max(1, CHECKED // lengths.max())]
+    with open(path, "rb") as file:
+        for block in np.sort(chosen):
+            file.seek(starts[block])
+            if zlib.crc32(file.read(lengths[block])) != checksums[block]:
+                return False
+    return True
+
+
+def _sum_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _build(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
     building = folder.with_name(f"{folder.name}.building")
     for leftover in (folder, building):  # damaged, or of a build that was killed: we hold the lock
         shutil.rmtree(leftover, ignore_errors=True)
@@ -112,17 +152,19 @@ def _build(folder: Path, fingerprint: str, recipe: Recipe) -> None:
         if shutil.disk_usage(folder.parent).free < needed:
             raise OSError(errno.ENOSPC, "not enough free space")
         building.mkdir()
-        _write(building, fingerprint, recipe)
+        manifest = _write(building, fingerprint, recipe)
         building.rename(folder)
     except OSError as error:
         raise _cannot_write(folder.parent, error, needed) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+    return manifest
 
 
-def _write(folder: Path, fingerprint: str, recipe: Recipe) -> None:
+def _write(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
     reasons = []  # for each row: why it is left out, or None
     content = hashlib.sha256()
+    blocks = []  # length and checksum of every piece that was written
     bar = tqdm(desc="Preparing faces", total=len(recipe.ids), unit=" faces", disable=None)
     # Ordinary writes, in order: on a full disk they raise, where a memory map dies of SIGBUS.
     with open(folder / "images.u8", "wb") as file, bar:
@@ -131,6 +173,7 @@ def _write(folder: Path, fingerprint: str, recipe: Recipe) -> None:
             images = b"".join(image for image in chunk if isinstance(image, bytes))
             file.write(images)
             content.update(images)
+            blocks.append((len(images), zlib.crc32(images)))
             bar.update(len(chunk))
         _flush(file)
 
@@ -140,7 +183,7 @@ def _write(folder: Path, fingerprint: str, recipe: Recipe) -> None:
         raise InputError(f"None of the {len(kept):,} pictures can be read: {_listed(unreadable)}.")
     rows = {name: getattr(recipe, name)[kept] for name in ("ids", "splits", "attributes")}
     with open(folder / "rows.npz", "wb") as file:
-        np.savez(file, **rows)
+        np.savez(file, **rows, blocks=np.array(blocks))
         _flush(file)
     for values in rows.values():
         content.update(values.tobytes())
@@ -153,10 +196,16 @@ def _write(folder: Path, fingerprint: str, recipe: Recipe) -> None:
         "notes": recipe.notes,
         "unreadable": unreadable,
         "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
+        "rows": _sum_of(folder / "rows.npz"),
+        "written": (folder / "images.u8").stat().st_mtime_ns,
     }
-    with open(folder / "cache.json", "w") as file:
-        json.dump(manifest, file, indent=1)
-        _flush(file)
+    text = json.dumps(manifest, indent=1).encode()
+    checksum = hashlib.sha256(text).hexdigest().encode()
+    for name, data in {"cache.json": text, "cache.sha256": checksum}.items():
+        with open(folder / name, "wb") as file:
+            file.write(data)
+            _flush(file)
+    return manifest
 
 
 def _flush(file) -> None:
@@ -164,9 +213,8 @@ def _flush(file) -> None:
     os.fsync(file.fileno())
 
 
-def _load(folder: Path, strict: bool) -> Faces:
-    manifest = json.loads((folder / "cache.json").read_text())
-    notes = manifest["notes"]
+def _load(folder: Path, manifest: dict, notes: tuple[str, ...], strict: bool) -> Faces:
+    notes = [*notes, *manifest["notes"]]
     if unreadable := manifest["unreadable"]:
         if strict:
             raise InputError(
