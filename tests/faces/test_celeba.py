@@ -1,4 +1,6 @@
+import errno
 import os
+import tracemalloc
 import zipfile
 import zlib
 from io import BytesIO
@@ -12,7 +14,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, Resize
 
 from vae_lib.errors import InputError
-from vae_lib.faces import open_faces
+from vae_lib.faces import open_faces, pictures
 from vae_lib.faces.celeba import find_source, parse_attributes, parse_partition, split_by_hash
 from vae_lib.faces.pictures import prepare_image
 
@@ -117,6 +119,79 @@ def test_sixteen_bit_greys_are_scaled_not_clipped(mode):
     image = Image.frombytes(mode, (64, 64), levels.astype(dtype).tobytes())
     assert image.mode == mode
     np.testing.assert_array_equal(np.asarray(prepare_image(image))[:, 0, 1], np.arange(64) * 4)
+
+
+LEVELS = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        LEVELS.astype(np.float32),
+        (LEVELS * 0.9).astype(np.float32),
+        (LEVELS * 255).astype(np.float32),
+        (LEVELS * 65535).astype(np.float32),
+        (LEVELS * 255).astype(np.int32),
+        (LEVELS * 65535).astype(np.int32),
+        (LEVELS * 255).astype(np.uint16),
+        (LEVELS * 65535).astype(np.uint16),
+        (LEVELS > 0.5).astype(np.float32),
+    ],
+)
+def test_greys_of_many_bits_are_read_by_their_range(levels, faces_folder, opened):
+    Image.fromarray(levels).save(faces_folder / "grey.tif")
+    faces = opened(faces_folder)
+    (row,) = np.flatnonzero(faces.ids == "grey.tif")
+    unit = 65535 if levels.max() > 255 else 255 if levels.max() > 1 else 1
+    np.testing.assert_allclose(faces.images[row, :, :, 0], levels / unit * 255, atol=1)
+
+
+@pytest.mark.parametrize("levels", [LEVELS * 2 - 1, LEVELS * 1e6, LEVELS * np.nan, LEVELS / 0])
+def test_greys_of_no_known_range_are_left_out_with_a_note(levels, faces_folder, opened):
+    Image.fromarray(levels.astype(np.float32)).save(faces_folder / "grey.tif")
+    faces = opened(faces_folder)
+    assert len(faces) == 4
+    assert "grey.tif (grey levels from" in faces.notes[-1]
+
+
+def with_damaged_exif(form: str) -> list[bytes]:
+    """The same picture again and again, each with another tag spoilt."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x011A], exif[0x0132] = "a camera", 72.0, "2026:01:01 00:00:00"
+    exif.get_ifd(0x8769)[0x829A] = 0.01
+    exif.get_ifd(0x8825)[2] = (1.0, 2.0, 3.0)
+    file = BytesIO()
+    Image.effect_noise((178, 218), 80).convert("RGB").save(file, form, exif=exif)
+    whole, tags = file.getvalue(), exif.tobytes()
+    start = whole.index(tags[6:20])
+    spots = range(start, start + len(tags) - 6, 3)
+    return [whole[:at] + b"\xff\xfe" + whole[at + 2 :] for at in spots]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_sound_picture_with_a_damaged_exif_is_read(form, tmp_path, opened):
+    variants = with_damaged_exif(form)
+    (tmp_path / "faces").mkdir()
+    for number, data in enumerate(variants):
+        (tmp_path / "faces" / f"{number}.{form.lower()}").write_bytes(data)
+    faces = opened(tmp_path / "faces", strict=True)
+    assert len(faces) == len(variants) > 40
+    assert (faces.images == faces.images[0]).all()
+
+
+def test_originals_whose_every_second_exif_is_damaged_are_all_read(tmp_path, opened):
+    spoilt = with_damaged_exif("JPEG")
+    exif = [data[2 : data.index(b"\xff\xdb")] for data in spoilt]  # all between start and tables
+    with (
+        zipfile.ZipFile(originals() / "img_align_celeba.zip") as archive,
+        zipfile.ZipFile(tmp_path / "faces.zip", "w") as spoilt_archive,
+    ):
+        for row, name in enumerate(archive.namelist()[:400]):
+            data = archive.read(name)
+            if row % 2:
+                data = data[:2] + exif[row % len(exif)] + data[2:]
+            spoilt_archive.writestr(name, data)
+    assert len(opened(tmp_path / "faces.zip", strict=True)) == 400
 
 
 def test_transparent_parts_turn_white():
@@ -354,6 +429,84 @@ def test_a_member_whose_checksum_fails_is_left_out(tmp_path, opened):
     faces = opened(path)
     assert faces.ids.tolist() == ["good.bmp"]
     assert "bad.bmp (Bad CRC-32" in faces.notes[-1]
+
+
+PASSING = [
+    OSError(errno.EIO, "Input/output error"),
+    PermissionError(errno.EACCES, "Permission denied"),
+    FileNotFoundError(errno.ENOENT, "No such file or directory"),
+    OSError(errno.ESTALE, "Stale file handle"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_may_pass_stops_the_build_and_leaves_no_picture_out(
+    error, packed, tmp_path, opened, monkeypatch
+):
+    if packed:
+        data = put_zip(tmp_path / "a.zip", {f"{n}.png": picture_bytes((n, n, n)) for n in range(9)})
+    else:
+        data = put_faces(tmp_path / "faces", 9)
+    read = pictures.Picture.read
+
+    def sometimes(picture):
+        if "5" in picture.id:
+            raise error
+        return read(picture)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures.Picture, "read", sometimes)
+        reason = error.strerror if isinstance(error, OSError) else "memory ran out"
+        with pytest.raises(InputError, match=rf"5.* could not be read: {reason}.*try again"):
+            opened(data)
+    assert len(opened(data)) == 9
+
+
+def test_memory_that_runs_out_while_decoding_leaves_no_picture_out(
+    faces_folder, opened, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "prepare_image", lambda image: bytearray(1 << 62))
+        with pytest.raises(InputError, match="memory ran out"):
+            opened(faces_folder)
+    assert len(opened(faces_folder)) == 4
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_picture_of_too_many_bytes_is_not_even_read(packed, tmp_path, opened, monkeypatch):
+    monkeypatch.setattr("vae_lib.faces.pictures.MAX_BYTES", 50_000)
+    monkeypatch.setattr("vae_lib.faces.verify.MAX_BYTES", 50_000)
+    large = picture_bytes(size=(200, 200), form="BMP")
+    members = {"large.bmp": large, "small.png": picture_bytes()}
+    if packed:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+    else:
+        for name, data in members.items():
+            (tmp_path / name).write_bytes(data)
+    faces = opened(tmp_path)
+    assert faces.ids.tolist() == ["small.png"]
+    assert f"large.bmp (too large: {len(large):,} bytes)" in faces.notes[-1]
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_lies_about_its_size_fills_no_memory(packing, tmp_path, opened):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr("bomb.bmp", bytes(120_000_000))
+        archive.writestr("small.png", picture_bytes())
+    told = (120_000_000).to_bytes(4, "little")
+    assert path.read_bytes().count(told) == 2
+    path.write_bytes(path.read_bytes().replace(told, (20_000).to_bytes(4, "little")))
+    tracemalloc.start()
+    faces = opened(path, workers=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert faces.ids.tolist() == ["small.png"]
+    assert peak < 100_000_000
 
 
 def test_only_unreadable_pictures_are_an_error(tmp_path, opened):

@@ -16,7 +16,7 @@ import numpy as np
 from vae_lib.errors import InputError
 from vae_lib.faces.cache import Recipe
 from vae_lib.faces.pictures import PREPROCESSING, SUFFIXES, Picture, decode
-from vae_lib.faces.verify import open_zip
+from vae_lib.faces.verify import open_zip, read_member
 
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
 ANNOTATIONS = tuple(f"{stem}{end}" for stem in (ATTRIBUTES, PARTITION) for end in (".txt", ".csv"))
@@ -126,10 +126,10 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     pictures, notes = _named(
         [Picture(name, str(source.root / name)) for name in source.pictures]
         + [
-            Picture(f"{name}/{member}", member, archive)
+            Picture(f"{name}/{member.filename}", member, archive)
             for name, archive in archives.items()
-            for member in archive.namelist()
-            if member.lower().endswith(SUFFIXES) and not _is_hidden(member)
+            for member in archive.infolist()
+            if member.filename.lower().endswith(SUFFIXES) and not _is_hidden(member.filename)
         ],
         annotated=bool(listed or described),
     )
@@ -193,7 +193,7 @@ def _named(pictures: list[Picture], annotated: bool) -> tuple[list[Picture], lis
     Elsewhere men/000001.jpg and women/000001.jpg are two pictures: if any two share an id, all
     keep their whole paths, with the name of their zip.
     """
-    renamed = [p._replace(id=_face_id(p.path if p.archive else p.id)) for p in pictures]
+    renamed = [p._replace(id=_face_id(p.path.filename if p.archive else p.id)) for p in pictures]
     first = {}
     for picture in renamed:
         first.setdefault(picture.id, picture)
@@ -218,9 +218,15 @@ def _find_annotation(
             return name, (source.root / name).read_bytes()
         except OSError as error:
             raise InputError(f"Cannot read {source.root / name}: {error.strerror}.") from error
-    for archive in archives.values():
+    for zip_name, archive in archives.items():
         if name := nearest(archive.namelist()):
-            return name, archive.read(name)
+            try:
+                return name, read_member(archive, archive.getinfo(name))
+            except (InputError, OSError) as error:
+                raise InputError(
+                    f"{name} in {source.root / zip_name} cannot be read: {error}. Put a readable "
+                    f"copy of it beside the zip, in {source.root}: that one counts."
+                ) from error
     return None
 
 

@@ -1,40 +1,74 @@
 """From a picture file to a face: open, turn upright, crop, resize; many at once."""
 
 import os
+import threading
+import warnings
 import zipfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 
 from vae_lib.errors import InputError
+from vae_lib.faces.verify import MAX_BYTES, is_passing, read_member
 
-PREPROCESSING = 1  # raise it when prepare_image gives other pixels: older caches are then rebuilt
+PREPROCESSING = 2  # raise it when prepare_image gives other pixels: older caches are then rebuilt
 SIDE = 64
 CELEBA_SIZE = (178, 218)
 CELEBA_CROP = (15, 35, 163, 183)  # the central 148x148: the face with little background
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+if features.check("avif"):
+    FORMATS, SUFFIXES = (*FORMATS, "AVIF"), (*SUFFIXES, ".avif")
 CHUNK = 64  # pictures per task of the pool
+LARGE = 16_000_000  # pixels, from which on one picture at a time is decoded, to save memory
+_ONE_LARGE = threading.Lock()
+# EXIF's orientation 2 to 8 → what turns the picture upright (TIFF 6.0, tag 274).
+UPRIGHT = dict(
+    enumerate(
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        2,
+    )
+)
 
 
 class Picture(NamedTuple):
     """Where the bytes of one picture lie: in a file, or in a zip's member."""
 
     id: str
-    path: str
+    path: str | zipfile.ZipInfo
     archive: zipfile.ZipFile | None = None
 
     def read(self) -> bytes:
+        """All bytes of the picture.
+
+        Raises
+        ------
+        InputError
+            If the picture itself is damaged or too large.
+        OSError
+            If the drive does not give it.
+        """
         if self.archive:
-            return self.archive.read(self.path)
+            return read_member(self.archive, self.path)
         with open(self.path, "rb", buffering=0) as file:
+            if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+                raise InputError(f"too large: {size:,} bytes")
             return file.read()
 
 
@@ -44,7 +78,8 @@ def prepare_image(image: Image.Image) -> Image.Image:
     CelebA's aligned 178x218 pictures lose all but their central 148x148 before they are resized,
     with the very pixels of torchvision's ``CenterCrop(148)`` and ``Resize(64)``. A 64x64 picture
     keeps its pixels. Of any other, the largest central square is resized (bilinear, antialiased).
-    The EXIF orientation is obeyed first. Transparent parts turn white; 16-bit greys are scaled.
+    The EXIF orientation is obeyed first. Transparent parts turn white. Greys of more than 8 bits
+    are read by their range: 0…255, 0…65535 or, of real numbers, 0…1.
 
     Parameters
     ----------
@@ -55,11 +90,13 @@ def prepare_image(image: Image.Image) -> Image.Image:
     -------
     PIL.Image.Image
         Size (64, 64), mode ``"RGB"``.
+
+    Raises
+    ------
+    InputError
+        If greys lie in none of these ranges.
     """
-    # Looking for an orientation takes a tenth of the whole time, and CelebA's files have none.
-    if image.format != "JPEG" or "exif" in image.info or "xmp" in image.info:
-        image = ImageOps.exif_transpose(image)
-    image = to_rgb(image)
+    image = to_rgb(upright(image))
     if image.size == (SIDE, SIDE):
         return image
     if image.size == CELEBA_SIZE:
@@ -72,16 +109,46 @@ def prepare_image(image: Image.Image) -> Image.Image:
     return image.crop(box).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF or XMP orientation says; where that cannot be read, leave it.
+
+    `PIL.ImageOps.exif_transpose` also writes the EXIF anew, and raises if any tag is damaged.
+    """
+    # Looking for an orientation takes a tenth of the whole time, and CelebA's files have none.
+    if image.format == "JPEG" and "exif" not in image.info and "xmp" not in image.info:
+        return image
+    image.load()  # a TIFF is turned by this
+    try:
+        turn = UPRIGHT.get(image.getexif().get(0x0112))
+    except Exception:  # a damaged EXIF; PIL may raise nearly anything
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 0…65535, which PIL would clip at 255
-        levels = np.asarray(image).clip(0, 65535)
-        image = Image.fromarray((levels / 257).round().astype(np.uint8))
+    """Eight bits, three colours, white where the picture is transparent."""
+    if image.mode[0] in "IF":  # PIL would clip at 255
+        image = _eight_bits(image)
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    levels = np.asarray(image)
+    low, high = float(levels.min()), float(levels.max())
+    if not 0 <= low <= high <= 65535:
+        raise InputError(f"grey levels from {low:g} to {high:g}, expected 0…1, 0…255 or 0…65535")
+    scale = 1.0
+    if high > 255:
+        scale = 1 / 257
+    elif high <= 1 and low < 1 and image.mode == "F":  # a lone 1 says nothing
+        scale = 255.0
+    scaled = levels * np.float32(scale)
+    return Image.fromarray(np.rint(scaled, out=scaled).astype(np.uint8))
 
 
 def decode(
@@ -102,11 +169,17 @@ def decode(
     Yields
     ------
     list of bytes or Exception
-        For each picture of a chunk: 64 * 64 * 3 bytes, or why it cannot be read.
+        For each picture of a chunk: 64 * 64 * 3 bytes, or why it is broken by itself.
+
+    Raises
+    ------
+    InputError
+        If a picture could not be read for a reason that may pass.
     """
     workers = workers or _cores()
     waiting = deque()  # kept short, so that a slow disk does not fill the memory
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")  # of odd tags in sound pictures
         for start in range(0, len(pictures), CHUNK):
             waiting.append(pool.submit(_decode_chunk, pictures[start : start + CHUNK]))
             if len(waiting) > 4 * workers:
@@ -120,16 +193,64 @@ def _decode_chunk(pictures: list[Picture]) -> list[bytes | Exception]:
 
 
 def _pixels(picture: Picture) -> bytes | Exception:
-    """The prepared face, or why it cannot be read."""
+    """The prepared face, or why it is broken by itself."""
     try:
-        image = _open_image(picture.read())
-        if image.width * image.height > MAX_PIXELS:
-            raise InputError(f"{image.width}x{image.height} pixels are too many")
-        return prepare_image(image).tobytes()
+        data = picture.read()
+        try:
+            return _face(data)
+        except (InputError, MemoryError):
+            raise
+        except Exception:  # perhaps only what the camera wrote beside the pixels is damaged
+            if (bare := _without_remarks(data)) is None:
+                raise
+            return _face(bare)
     except UnidentifiedImageError:
         return InputError("no picture in a known format")
     except Exception as error:  # on a broken file PIL may raise nearly anything
+        if is_passing(error):
+            why = getattr(error, "strerror", None) or "memory ran out"
+            raise InputError(
+                f"{picture.id} could not be read: {why}. Nothing was left out for that and "
+                "nothing was kept: see to it that it can be read, or remove it, and try again."
+            ) from error
         return error
+
+
+def _face(data: bytes) -> bytes:
+    image = _open_image(data)
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        raise InputError(f"{image.width}x{image.height} pixels are too many")
+    with _ONE_LARGE if pixels > LARGE else nullcontext():
+        return prepare_image(image).tobytes()
+
+
+def _without_remarks(data: bytes) -> bytes | None:
+    """A JPEG or PNG without EXIF and the like; None where there is none, or no way through."""
+    kept, at = [data[:2]], 2
+    try:
+        if data.startswith(b"\xff\xd8"):  # segments FF, kind, length, …, until the scan begins
+            while data[at + 1] != 0xDA:
+                end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+                # APP14 says how the colours are coded; of the others pixels do not depend.
+                if data[at] == 0xFF and not (0xE0 <= data[at + 1] <= 0xEF and data[at + 1] != 0xEE):
+                    kept.append(data[at:end])
+                at = end
+        elif data.startswith(b"\x89PNG\r\n\x1a\n"):  # chunks length, kind, …, checksum
+            kept, at = [data[:8]], 8
+            while data[at + 4 : at + 8] != b"IDAT":
+                if at >= len(data):
+                    return None
+                end = at + 12 + int.from_bytes(data[at : at + 4])
+                if data[at + 4 : at + 8] in (b"IHDR", b"PLTE", b"tRNS"):
+                    kept.append(data[at:end])
+                at = end
+        else:
+            return None
+    except IndexError:
+        return None
+    bare = b"".join([*kept, data[at:]])
+    return bare if len(bare) < len(data) else None
 
 
 def _open_image(data: bytes) -> Image.Image:

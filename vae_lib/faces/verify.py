@@ -1,14 +1,17 @@
 """Is this file the one that was asked for, and if not, what is it?"""
 
+import errno
 import hashlib
 import re
+import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 from vae_lib.errors import InputError
 
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+MAX_BYTES = 400_000_000  # of one picture or list: more than 50 million pixels of 8 bytes
+PIECE = 32  # bytes of a bzip2 member at a time, of which each may turn into a megabyte
 ELSEWHERE = f"Try again tomorrow, use `--source kaggle`, or save the files by hand from {PAGE}."
 
 
@@ -52,18 +55,79 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     Raises
     ------
     InputError
-        If the file is a web page saved as a zip, truncated, or no zip at all.
+        If the file is a web page saved as a zip, truncated, one part of several, damaged, or no
+        zip at all.
     """
     try:
         return zipfile.ZipFile(path)
     except OSError as error:
-        raise InputError(f"Could not read {path}: {error.strerror}.") from error
-    except zipfile.BadZipFile as error:
-        refuse_other_than_zip(_head(path), str(path))
+        if is_passing(error):
+            raise InputError(f"Could not read {path}: {error.strerror}.") from error
+        reason = error
+    except Exception as error:  # on a damaged table of contents zipfile may raise nearly anything
+        reason = error
+    refuse_other_than_zip(_head(path), str(path))
+    if _is_split(path):
+        raise InputError(
+            f"{path} is the last part of a zip that was split into several files. Join them "
+            f"(`zip -s 0 {path.name} --out whole.zip`, or unpack them together) and use the result."
+        ) from reason
+    if not zipfile.is_zipfile(path):
         raise InputError(
             f"{path} is truncated: it begins as a zip, but its table of contents, at the end, is "
-            f"missing after {path.stat().st_size:,} bytes. Download it again."
-        ) from error
+            f"missing after {path.stat().st_size:,} bytes. Copy or download it again."
+        ) from reason
+    raise InputError(
+        f"{path} is damaged: its table of contents cannot be read ({reason}). Take another copy of "
+        "it, or unpack what can be unpacked and name that folder."
+    ) from reason
+
+
+def _is_split(path: Path) -> bool:
+    """Whether the end of a zip says that it lies on another disk than its beginning."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - (1 << 16) - 22))
+        end = file.read()
+    at = end.rfind(b"PK\5\6")
+    return 0 <= at <= len(end) - 8 and struct.unpack_from("<H", end, at + 4)[0] not in (0, 0xFFFF)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether a file could not be read for a reason that may pass: a drive, a right, no memory.
+
+    What a damaged file makes of itself is no such reason: PIL's OSErrors have no number, and a
+    zip may point before its own beginning (EINVAL).
+    """
+    if isinstance(error, OSError):
+        return error.errno not in (None, errno.EINVAL)
+    return isinstance(error, MemoryError)
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The content of a zip's member.
+
+    Raises
+    ------
+    InputError
+        If it is encrypted, damaged, too large, or packed in a way that Python does not know.
+    OSError
+        If the drive cannot be read.
+    """
+    if member.flag_bits & 1:
+        raise InputError("encrypted: unpack the zip with its password and name the folder")
+    if member.file_size > MAX_BYTES:
+        raise InputError(f"too large: {member.file_size:,} bytes")
+    try:
+        with archive.open(member) as file:
+            if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                return file.read(member.file_size + 1)
+            # Of these two packings read() unpacks as much as it may read, whatever comes of it.
+            file.MAX_N = file.MIN_READ_SIZE = PIECE
+            return b"".join(iter(lambda: file.read1(-1), b""))
+    except Exception as error:  # zipfile raises a dozen kinds
+        if is_passing(error):
+            raise
+        raise InputError(str(error) or type(error).__name__) from error
 
 
 def verify_list(path: Path, md5: str) -> None:
@@ -117,8 +181,10 @@ def _md5(path: Path) -> str:
 
 
 def _damaged_member(path: Path) -> str | None:
-    try:
-        with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
+        try:
             return archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        return f"an unreadable member ({error})"
+        except Exception as error:  # zipfile raises a dozen kinds
+            if is_passing(error):
+                raise
+            return f"an unreadable member ({error})"
