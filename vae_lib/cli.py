@@ -117,16 +117,16 @@ class Train:
     """At most about this much training is lost when the machine stops."""
 
     def run(self) -> None:
-        from vae_lib.devices import choose_device
+        from vae_lib.devices import choose_device, join_processes, leave_processes
         from vae_lib.training import Event, Training, train
 
         out = self.out.expanduser()
-        main_process = _join_processes(self.device)
-        device, reason = choose_device(self.device)
-        faces = self.source.open(quiet=not main_process)
-        if not main_process:
+        rank, joined = join_processes(self.device)
+        device, reason = choose_device(joined)
+        faces = self.source.open(quiet=rank != 0)
+        if rank != 0:
             train(self.recipe, faces, out, resume=self.resume, device=device)
-            _leave_processes()
+            leave_processes()
             return
         from vae_lib.reports import EpochGrids, ProgressLine, write_results
 
@@ -150,7 +150,7 @@ class Train:
                 checkpoint_seconds=self.checkpoint_seconds,
             )
         write_results(out, training)
-        _leave_processes()
+        leave_processes()
 
 
 @dataclass(frozen=True)
@@ -338,33 +338,6 @@ class Ship:
         from vae_lib.shipping import ship
 
         print(ship(self.weights, self.source.open(), self.commit, self.name))
-
-
-def _join_processes(device: str | None) -> bool:
-    """Join the processes that torchrun started; whether this one prints and writes for all."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return True
-    import torch
-    import torch.distributed as dist
-
-    cuda = torch.cuda.is_available() and device != "cpu"
-    if cuda:
-        here, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if here >= gpus:
-            raise InputError(
-                f"torchrun started more processes than the {gpus} GPUs of this machine; use "
-                f"--nproc-per-node={gpus}, or --device cpu."
-            )
-        torch.cuda.set_device(here)
-    dist.init_process_group("nccl" if cuda else "gloo")
-    return dist.get_rank() == 0
-
-
-def _leave_processes() -> None:
-    import torch.distributed as dist
-
-    if dist.is_initialized():
-        dist.destroy_process_group()
 
 
 Command = (

@@ -94,7 +94,7 @@ def evaluate(
             )
             decoded = model.decode(mu)
             if ssim:
-                similarity += ssim_per_face.unchecked(decoded, x).double().sum().item()
+                similarity += ssim_per_face.unchecked(decoded, x).cpu().double().sum().item()
             excess = nll - pixel_entropy.unchecked(x)
             parts = torch.stack([nll, excess, psnr.unchecked(decoded, x)], dim=1)
             totals += parts.cpu().double().sum(0)

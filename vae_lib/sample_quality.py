@@ -126,7 +126,7 @@ def train_classifier(
         torch.manual_seed(seed)
         classifier = AttributeClassifier(train.attribute_names)
     classifier.to(chosen, memory_format=torch.channels_last)
-    targets = torch.from_numpy(train.attributes > 0).float()
+    targets = torch.from_numpy(train.attributes > 0).float().to(chosen)
     batches = Batches(train.images, chosen)
     optimizer = torch.optim.Adam(classifier.parameters(), lr=learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -139,7 +139,7 @@ def train_classifier(
         for rows in batches.epoch(batch_size, seed, epoch):
             flips = torch.rand(batch_size, generator=coins) < 0.5
             x = to_pixels(flip_some(batches.gather(rows), flips.to(chosen)))
-            loss = F.binary_cross_entropy_with_logits(classifier(x), targets[rows].to(chosen))
+            loss = F.binary_cross_entropy_with_logits(classifier(x), targets[rows.to(chosen)])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -5,7 +5,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from vae_lib.devices import faster_in_bfloat16
+from vae_lib.devices import faster_in_bfloat16, is_out_of_memory
 from vae_lib.faces.batches import flip_some, to_pixels
 from vae_lib.objective import (
     Objective,
@@ -69,7 +69,17 @@ class Step:
             fused=True,
             capturable=capture,
         )
-        self.forward = torch.compile(self.objective) if compile else self.objective
+        if device.type == "cpu":
+            # Before each step Adam asks a GPU, where there is one, whether a graph is recorded on
+            # it: that takes memory of the GPU, and fails on one that is full or does not work.
+            for name in (
+                "_accelerator_graph_capture_health_check",
+                "_cuda_graph_capture_health_check",
+            ):
+                setattr(self.optimizer, name, lambda: None)
+        # A function of the class and no bound method: a step that held itself would keep the
+        # GPU's memory until Python looks for circles.
+        self.compute = torch.compile(Step.objective) if compile else Step.objective
         self.graph: torch.cuda.CUDAGraph | None = None
         self.capture_next = capture
 
@@ -115,7 +125,7 @@ class Step:
 
     def run(self, *inputs: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        objective = self.forward(*inputs)
+        objective = self.compute(self, *inputs)
         objective.loss.backward()
         self.optimizer.step()
         return torch.stack(objective).detach()
@@ -123,9 +133,9 @@ class Step:
     def _try_to_capture(self, *inputs: Tensor) -> None:
         try:
             self._capture(*inputs)
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             warnings.warn(
                 f"The step could not be captured as a CUDA graph ({error}); it runs uncaptured, "
                 "which is slower at small batches.",
@@ -159,8 +169,12 @@ class Step:
                 for p, old in zip(self.model.parameters(), moments, strict=True):
                     for name, value in self.optimizer.state[p].items():
                         value.copy_(old[name]) if old else value.zero_()
-        graph = torch.cuda.CUDAGraph()
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.cuda.graph(graph):
+        torch.cuda.empty_cache()  # the warm-up's memory: the graph has a pool of its own
+        graph = torch.cuda.CUDAGraph()
+        recording = torch.cuda.graph(graph)
+        # What other threads of a notebook do on the GPU meanwhile is no part of this.
+        recording.capture_error_mode = "thread_local"
+        with recording:
             self.losses = self.run(*self.inputs)
         self.graph = graph

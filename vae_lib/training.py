@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vae_lib import checkpoint
 from vae_lib.config import TrainConfig
-from vae_lib.devices import choose_device, processor_name
+from vae_lib.devices import choose_device, memory_as_sentence, processor_name
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.batches import Batches
@@ -52,7 +52,7 @@ class Training:
         self, config: TrainConfig, faces: Faces, device: str | torch.device | None = None
     ) -> None:
         self.config, self.faces = config, faces
-        self.device = choose_device(None if device is None else str(device))[0]
+        self.device = choose_device(device)[0]
         if self.device.type == "cuda":  # streams, graphs and generators follow the current device
             torch.cuda.set_device(self.device)
         self.rank, self.world = (
@@ -195,6 +195,14 @@ class Training:
                 | {"images_per_second": speed}
             )
 
+    def release(self) -> None:
+        """Give back the device's memory of faces and gradients: who keeps the model keeps no more.
+
+        A captured graph goes with the last reference to `take_step`.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        self.batches.release()
+
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be the same run; epochs may grow.
 
@@ -314,34 +322,32 @@ def train(
     TrainingStopped
         If the loss or a weight stops being a number.
     """
-    training = Training(config, faces, device)
-    folder, saved = _open_folder(training, out, resume)
-    try:
-        if saved is not None:
-            note = training.restore(*saved)
-        else:
-            note = "No checkpoint was written yet: starting from step 0." if resume else ""
-        if note and training.rank == 0:
-            warnings.warn(note, stacklevel=2)
-        _loop(training, folder, callbacks, checkpoint_seconds)
-    except TrainingStopped as error:
-        left = "Nothing was saved."
-        if folder is not None:
-            left = f"The last good checkpoint, {folder.state}, is of step {folder.saved_step}."
-        weight = "gamma" if config.objective == "capacity" else "beta"
-        strength = getattr(config, weight)
-        raise TrainingStopped(
-            f"{error} {left} Start anew with a smaller learning rate "
-            f"(it is {config.learning_rate:g}) or a smaller {weight} (it is {strength:g})."
-        ) from None
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            "The memory of the GPU ran out. Close other notebooks that use it, choose a smaller "
-            f"--batch-size (it is {config.batch_size}), or train with --device cpu."
-        ) from error
-    finally:
-        if folder is not None:
-            folder.lock.release()
+    smaller = f"choose a smaller --batch-size (it is {config.batch_size}), or use --device cpu"
+    with memory_as_sentence(smaller):
+        training = Training(config, faces, device)
+        folder, saved = _open_folder(training, out, resume)
+        try:
+            if saved is not None:
+                note = training.restore(*saved)
+            else:
+                note = "No checkpoint was written yet: starting from step 0." if resume else ""
+            if note and training.rank == 0:
+                warnings.warn(note, stacklevel=2)
+            _loop(training, folder, callbacks, checkpoint_seconds)
+        except TrainingStopped as error:
+            left = "Nothing was saved."
+            if folder is not None:
+                left = f"The last good checkpoint, {folder.state}, is of step {folder.saved_step}."
+            weight = "gamma" if config.objective == "capacity" else "beta"
+            strength = getattr(config, weight)
+            raise TrainingStopped(
+                f"{error} {left} Start anew with a smaller learning rate "
+                f"(it is {config.learning_rate:g}) or a smaller {weight} (it is {strength:g})."
+            ) from None
+        finally:
+            training.release()
+            if folder is not None:
+                folder.lock.release()
     training.model.eval()  # training is over: whoever uses the model wants it so
     return training
 

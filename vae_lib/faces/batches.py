@@ -38,6 +38,7 @@ class Batches:
     On CUDA all images live on the device when they fit into half of its free memory (a class
     may share one GPU); otherwise each batch is gathered from the memory-mapped cache and, for
     CUDA, goes through pinned memory, so that the next one is gathered while the GPU still works.
+    Elsewhere it is copied at once: on MPS a copy that is not waited for may read freed memory.
 
     Parameters
     ----------
@@ -62,19 +63,25 @@ class Batches:
     def gather(self, index: Tensor) -> Tensor:
         """The images of these rows, uint8 (len(index), h, w, 3), on the device."""
         if self.resident is not None:
-            return self.resident[index.to(self.device, non_blocking=True)]
-        batch = torch.from_numpy(self.images[index.numpy()])
+            return self.resident[index.to(self.device)]
+        batch = torch.from_numpy(self.images[index.cpu().numpy()])
         if self.device.type == "cuda":
-            batch = batch.pin_memory()
-        return batch.to(self.device, non_blocking=True)
+            return batch.pin_memory().to(self.device, non_blocking=True)
+        return batch.to(self.device)
+
+    def release(self) -> None:
+        """Give back the device's memory; from now on batches are gathered from the cache."""
+        self.resident = None
 
     def epoch(self, batch_size: int, seed: int, epoch: int, skip: int = 0) -> Iterator[Tensor]:
         """Row numbers of each whole batch of one epoch, in an order that (seed, epoch) decides.
 
         The faces that fill no whole batch sit out this epoch; ``skip`` leaves out batches that
-        were trained on before an interruption.
+        were trained on before an interruption. Row numbers lie where the images do.
         """
         order = torch.Generator().manual_seed(1_000_003 * seed + epoch)
         rows = torch.randperm(len(self), generator=order)
+        if self.resident is not None:
+            rows = rows.to(self.device)  # once, not batch by batch
         for batch in range(skip, len(self) // batch_size):
             yield rows[batch * batch_size : (batch + 1) * batch_size]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from filelock import FileLock
 from tqdm import tqdm
 
@@ -76,7 +75,7 @@ def open_cached(
     InputError
         If the cache cannot be written, or no picture (strict: not every picture) can be read.
     """
-    root = Path(cache or os.environ.get("VAE_LIB_CACHE") or platformdirs.user_cache_dir("vae_lib"))
+    root = Path(cache or os.environ.get("VAE_LIB_CACHE") or _own_folder())
     folder = root.expanduser() / f"{kind}-v{VERSION}-{fingerprint[:16]}"
     notes = ()
     if (manifest := _sound(folder)) is None:
@@ -96,6 +95,12 @@ def _locked(folder: Path) -> FileLock:
         return FileLock(f"{folder}.lock").acquire()
     except OSError as error:
         raise _cannot_write(folder.parent, error) from error
+
+
+def _own_folder() -> str:
+    import platformdirs  # only here, so that a bare PyTorch machine can train
+
+    return platformdirs.user_cache_dir("vae_lib")
 
 
 def _sound(folder: Path) -> dict | None:
