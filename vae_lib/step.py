@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from vae_lib.devices import faster_in_bfloat16, is_out_of_memory
 from vae_lib.faces.batches import flip_some, to_pixels
+from vae_lib.model import unwrap
 from vae_lib.objective import (
     Objective,
     beta_tcvae_objective,
@@ -60,7 +61,7 @@ class Step:
         compile: bool = False,
         capture: bool = False,
     ) -> None:
-        self.model, self.device = model, device
+        self.model, self.vae, self.device = model, unwrap(model), device
         self.kind, self.beta, self.gamma, self.train_images = kind, beta, gamma, train_images
         self.bfloat16 = faster_in_bfloat16(device)
         self.optimizer = torch.optim.Adam(
@@ -97,11 +98,11 @@ class Step:
             self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False
         ):
             logits, mu, logvar = self.model(x, noise)
+            z = self.vae.reparameterize(mu, logvar, noise)  # as the model drew it, to the bit
         objective = UNCHECKED[self.kind]
         if self.kind == "capacity":
             return objective(logits, x, mu, logvar, capacity, self.gamma)
         if self.kind == "beta-tcvae":
-            z = mu + torch.exp(0.5 * logvar.float()) * noise  # as the model drew it
             return objective(logits, x, mu, logvar, z, self.beta, self.train_images)
         return objective(logits, x, mu, logvar, self.beta)
 
