@@ -28,6 +28,7 @@ from vae_lib.objective import (
     kl_per_dimension,
     pixel_entropy,
 )
+from vae_lib.pretrained import load_gallery
 
 
 @pytest.fixture
@@ -277,3 +278,42 @@ def test_pixels_outside_of_0_to_1_are_refused_by_whatever_counts_nats_or_decibel
 def test_pixels_are_made_of_uint8_alone():
     with pytest.raises(InputError, match="uint8"):
         to_pixels(torch.rand(1, 4, 4, 3))
+
+
+def in_the_papers_code(z, mu, logvar, images: int) -> torch.Tensor:
+    """Total correlation with that code's weights: 1/N in the first column, not on the diagonal."""
+    n = len(z)
+    weights = torch.full((n, n), 1 / (n - 1))
+    weights[:, 0] = 1 / images
+    weights[:, 1] = weights[n - 2, 0] = (images - n + 1) / (images * (n - 1))
+    log_q = Normal(mu, torch.exp(logvar / 2)).log_prob(z[:, None])
+    joint = torch.logsumexp(log_q.sum(2) + weights.log(), 1)
+    return (joint - torch.logsumexp(log_q + weights.log()[:, :, None], 1).sum(1)).mean()
+
+
+def test_the_papers_code_weighs_total_correlation_otherwise_by_what_the_docstring_says():
+    found = []
+    for name in ("vae_mig_best", "vae_mig_worst"):
+        gallery = load_gallery(name)
+        draws = []
+        for seed in range(10):
+            mu, logvar = (torch.tensor(v, requires_grad=True) for v in (gallery.mu, gallery.logvar))
+            noise = torch.randn(mu.shape, generator=torch.Generator().manual_seed(seed))
+            z = mu + torch.exp(logvar / 2) * noise
+            ours = kl_parts(z, mu, logvar, 16_000).total_correlation
+            theirs = in_the_papers_code(z, mu, logvar, 16_000)
+            slopes = [
+                torch.cat(torch.autograd.grad(value, (mu, logvar), retain_graph=True)).flatten()
+                for value in (ours, theirs)
+            ]
+            ratio = slopes[0].norm() / slopes[1].norm()
+            cosine = torch.cosine_similarity(*slopes, dim=0)
+            draws.append([v.item() for v in (theirs, ours, ratio, cosine)])
+        assert len(mu) == 64
+        found.append(np.mean(draws, axis=0))
+    theirs, ours, ratio, cosine = np.transpose(found)
+    said = " ".join(beta_tcvae_objective.__doc__.split())
+    assert f"{theirs[0]:.1f} and {theirs[1]:.1f} nats where this reads" in said
+    assert f"this reads {ours[0]:.1f} and {ours[1]:.1f}." in said
+    assert f"{ratio[0]:.1f} and {ratio[1]:.1f} times as long here as there" in said
+    assert f"the cosine of the two {cosine[0]:.2f} and {cosine[1]:.2f} (means of ten draws" in said
