@@ -6,13 +6,25 @@ What the tests go by: tags ``exercise`` and ``solution`` on code cells; ``*Core 
 """
 
 import ast
+import functools
+import os
 import re
+import shutil
 import statistics
 import sys
+import warnings
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
+
+import vae_lib.faces
+import vae_lib.model
+import vae_lib.training
+from vae_lib.faces.synthetic import synthetic_faces
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -242,3 +254,103 @@ def test_cells_import_the_package_and_little_else(notebook):
 def test_there_is_a_section_on_what_this_does_badly(notebook):
     text = "\n\n".join(sources(notebook, "markdown"))
     assert re.search(r"^## What .*badly", text, re.M)
+
+
+def drawings(folder: Path, names: list[str]) -> None:
+    for name, image in zip(names, synthetic_faces(len(names), seed=3)[0], strict=True):
+        Image.fromarray(image).save(folder / name)
+
+
+def forty_drawings(folder: Path) -> None:
+    """Six digits, as CelebA names its own."""
+    drawings(folder, [f"{number:06d}.png" for number in range(1, 41)])
+
+
+def one_validation_face(folder: Path) -> None:
+    """Labels too: one that only one face has, one that all have, and one of every other face."""
+    names = [f"face-{number:02d}.png" for number in range(40)]
+    drawings(folder, names)
+    splits = [0] * 38 + [1, 2]
+    lines = [f"{name} {split}" for name, split in zip(names, splits, strict=True)]
+    (folder / "list_eval_partition.txt").write_text("\n".join(lines))
+    lines = ["40", "Rare Common Even"]
+    lines += [f"{n} {1 if i == 39 else -1} 1 {1 if i % 2 else -1}" for i, n in enumerate(names)]
+    (folder / "list_attr_celeba.txt").write_text("\n".join(lines))
+
+
+def two_hundred_originals(folder: Path) -> None:
+    """The first of CelebA, all of which are for training."""
+    originals = Path(os.environ["CELEBA_ORIGINALS"])
+    for listed in ("list_attr_celeba.txt", "list_eval_partition.txt"):
+        shutil.copy(originals / listed, folder)
+    with zipfile.ZipFile(originals / "img_align_celeba.zip") as archive:
+        members = sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:200]
+        archive.extractall(folder, members)
+
+
+def all_originals(folder: Path) -> Path:
+    return Path(os.environ["CELEBA_ORIGINALS"])
+
+
+ORIGINALS = pytest.mark.skipif(
+    "CELEBA_ORIGINALS" not in os.environ, reason="CELEBA_ORIGINALS names no folder of originals"
+)
+
+
+# Cells that take long and do not depend on the faces at hand.
+SEES_NO_FACE = re.compile(
+    r"checks\.\w+\(|figures\.traversals|halves|radii|arcs|moved = \[\]|xs = |estimates"
+)
+
+
+def quick(config, faces, train=vae_lib.training.train, **named):
+    """`vae_lib.training.train` with one epoch of a narrow model and few faces."""
+    narrow = replace(config.model, channels=(4, 8, 8, 8))
+    return train(replace(config, epochs=1, model=narrow), faces.take(64, 16), **named)
+
+
+def narrow(channels=(), latent_size=128, config=vae_lib.model.VAEConfig):
+    return config(channels=(4, 8, 8, 8), latent_size=latent_size)
+
+
+@pytest.mark.parametrize(
+    "faces",
+    [
+        None,
+        forty_drawings,
+        one_validation_face,
+        pytest.param(two_hundred_originals, marks=ORIGINALS),
+        pytest.param(all_originals, marks=ORIGINALS),
+    ],
+)
+def test_notebooks_take_what_faces_there_are(faces, tmp_path, monkeypatch, capsys):
+    """Training is short here, and the drawings are few; nbmake runs every cell as it stands."""
+    monkeypatch.delenv("CELEBA_ROOT", raising=False)
+    if faces:
+        monkeypatch.setenv("CELEBA_ROOT", str(faces(tmp_path) or tmp_path))
+    few = functools.partial(vae_lib.faces.open_faces, synthetic_count=100)
+    monkeypatch.setattr(vae_lib.faces, "open_faces", few)
+    monkeypatch.setattr(vae_lib.model, "VAEConfig", narrow)
+    monkeypatch.setattr(vae_lib.training, "train", quick)
+    many = faces in (two_hundred_originals, all_originals)
+    for path in PATHS:
+        space = {"range": lambda *ends: range(*ends)[:3] if ends == (1, 121) else range(*ends)}
+        for source in sources(nbformat.read(path, as_version=4), "code"):
+            if not SEES_NO_FACE.search(source) and not (many and "fit_pca" in source):
+                with warnings.catch_warnings():
+                    for kind in (RuntimeWarning, UserWarning):  # of means of nothing, mostly
+                        warnings.simplefilter("error", kind)
+                    exec(source, space)
+            if path == PATHS[2] and "open_faces()" in source:
+                break  # from here on faces are drawn ones
+    printed = capsys.readouterr().out
+    assert not re.search(r"\b(nan|inf)\b", printed)
+    left_out = {
+        None: (),
+        forty_drawings: ("Nothing but pixels is known", "have 31 components, no more"),
+        one_validation_face: ("1 for validation", "divided anew", "nothing to compare"),
+        two_hundred_originals: ("0 for validation", "divided anew", "4 steps on 160 faces"),
+        all_originals: ("4,000 celeba faces", "faces at hand: 12"),
+    }[faces]
+    for words in left_out:
+        assert words in printed

@@ -9,6 +9,7 @@ import copy
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -175,8 +176,15 @@ def _shipped_gallery(name: str) -> Gallery | None:
 
 def _gallery_of(model: VAE, faces: Faces) -> Gallery | None:
     """A gallery made on the spot: a few thousand faces tell enough for sliders."""
-    if faces.attributes.shape[1] and {0, 2} <= set(np.unique(faces.splits).tolist()):
-        return make_gallery(model, faces.take(2_000, 0, 500))
+    told = faces.take(2_000, 0, 500)
+    both = [told.attributes[told.splits == split] for split in (0, 2)]
+    if all(map(len, both)):
+        # A label that all of few faces have, or none, has no direction; nor can it be scored.
+        varied = np.flatnonzero(np.ptp(both[0], axis=0) * np.ptp(both[1], axis=0))
+        if len(varied):
+            names = tuple(told.attribute_names[column] for column in varied)
+            columns = told.attributes[:, varied]
+            return make_gallery(model, replace(told, attributes=columns, attribute_names=names))
     few = faces.take(500, 500, 500)
     mu, logvar = encode_images(model, few.images)
     kl = kl_per_dimension(torch.from_numpy(mu), torch.from_numpy(logvar)).mean(0).numpy()

@@ -1,5 +1,7 @@
 """Faces: splits and small subsets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,35 @@ def test_a_split_holds_its_own_rows_in_whatever_order_they_stand(splits):
 def test_own_faces_whose_parts_do_not_fit_are_refused(changed, match):
     with pytest.raises(InputError, match=match):
         own_faces([0, 1, 2], **changed)
+
+
+def test_splits_that_hold_enough_stay_as_they_are(faces):
+    assert faces.with_every_split() is faces
+
+
+@pytest.mark.parametrize("counts", [(38, 1, 1), (200, 0, 0), (0, 0, 100)])
+def test_where_a_split_is_nearly_empty_all_faces_are_divided_anew(faces, counts):
+    rows = np.concatenate([np.flatnonzero(faces.splits == 0)] * 3)[: sum(counts)]
+    lopsided = replace(
+        faces,
+        images=faces.images[rows],
+        attributes=faces.attributes[rows],
+        ids=np.array([f"{row:03d}" for row in range(len(rows))]),
+        splits=np.repeat([0, 1, 2], counts).astype(np.uint8),
+    )
+    divided = lopsided.with_every_split()
+    held = max(4, sum(counts) // 10)
+    assert np.bincount(divided.splits).tolist() == [sum(counts) - 2 * held, held, held]
+    assert sorted(divided.ids) == sorted(lopsided.ids)
+    for row, name in enumerate(divided.ids):  # picture, name and factors still belong together
+        assert np.array_equal(divided.images[row], lopsided.images[int(name)])
+        assert np.array_equal(divided.attributes[row], lopsided.attributes[int(name)])
+    assert f"{counts[1]} for validation" in divided.notes[-1]
+    assert divided.fingerprint != lopsided.fingerprint
+    assert len(lopsided.with_every_split(most=30)) == 30
+
+
+def test_a_dozen_faces_can_be_divided_and_fewer_cannot(faces):
+    assert np.bincount(faces.take(12).with_every_split().splits).tolist() == [4, 4, 4]
+    with pytest.raises(InputError, match="11 faces are too few"):
+        faces.take(11).with_every_split()

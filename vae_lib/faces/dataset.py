@@ -1,7 +1,9 @@
 """What a set of faces is, wherever it came from."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -121,6 +123,56 @@ class Faces:
                 "Name a folder with all of CelebA with --data or CELEBA_ROOT."
             )
         return replace(self._rows(rows), fingerprint=f"{self.fingerprint} {len(rows)} named")
+
+    def with_every_split(self, least: int = 4, most: int = 20_000) -> "Faces":
+        """These faces, each split with some: where one has too few, all are divided anew.
+
+        For lessons, which train and measure on whatever faces there are; a result to report wants
+        the splits as they came. A tenth goes to validation and to testing each. A hash of the
+        names decides, so that the order of the files has no say. `notes` tell of it.
+
+        Parameters
+        ----------
+        least : int
+            Faces that a split has to have.
+        most : int
+            Faces that are divided anew at most; their pixels are copied into memory.
+
+        Raises
+        ------
+        InputError
+            If there are fewer than three times `least`.
+        """
+        found = [int(np.count_nonzero(self.splits == split)) for split in range(len(SPLITS))]
+        if min(found) >= least:
+            return self
+        if len(self) < 3 * least:
+            raise InputError(
+                f"{len(self)} faces are too few to train, validate and test with; {3 * least} are "
+                "needed at least, and 40 give something to look at. Add pictures to the folder, or "
+                "unset CELEBA_ROOT to use drawn faces."
+            )
+        mixed = sorted(
+            range(len(self)),
+            key=lambda row: hashlib.sha256(
+                str(self.ids[row]).encode(errors="surrogatepass")
+            ).digest(),
+        )[:most]
+        held = max(least, len(mixed) // 10)
+        bounds = [0, len(mixed) - 2 * held, len(mixed) - held, len(mixed)]
+        parts = [sorted(mixed[start:stop]) for start, stop in pairwise(bounds)]
+        note = (
+            f"These faces come as {found[0]:,} for training, {found[1]:,} for validation and "
+            f"{found[2]:,} for testing, too few somewhere. {len(mixed):,} of them were divided "
+            f"anew: {len(parts[0]):,}, {held:,} and {held:,}. A model that others trained may "
+            "know those that are for testing here."
+        )
+        return replace(
+            self._rows(np.concatenate(parts).astype(int)),
+            splits=np.repeat(np.arange(3, dtype=np.uint8), np.diff(bounds)),
+            fingerprint=f"{self.fingerprint} divided anew",
+            notes=(*self.notes, note),
+        )
 
     def _rows(self, rows: slice | np.ndarray) -> "Faces":
         return replace(
