@@ -92,8 +92,8 @@ def test_pixels_are_those_of_the_model(model, other):
 
 
 def test_an_old_ipywidgets_is_named_with_the_command_that_renews_it(model, monkeypatch):
-    monkeypatch.setattr("ipywidgets.__version__", "7.8.5")
-    with pytest.raises(InputError, match=r"7\.8\.5; .* 8 or newer.*pip install --upgrade"):
+    monkeypatch.setattr("ipywidgets.__version__", "7.6.5")
+    with pytest.raises(InputError, match=r"7\.6\.5; .* 7\.7 or newer.*pip install --upgrade"):
         explore(model)
 
 

@@ -197,8 +197,10 @@ def leave_processes() -> None:
 
 
 def _cpu() -> dict[str, object]:
-    """What PyTorch knows of this processor; nothing before 2.11."""
-    return getattr(torch.cpu, "get_capabilities", dict)()
+    """What PyTorch knows of this processor; before 2.11 no name, and AMX by a private one."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        return torch.cpu.get_capabilities()
+    return {"amx_bf16": getattr(torch.cpu, "_is_amx_tile_supported", bool)()}
 
 
 def processor_name(device: torch.device) -> str:

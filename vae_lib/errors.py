@@ -10,5 +10,18 @@ class InputError(Exception):
     """
 
 
+class MissingPackage(InputError, ImportError):
+    """A package that only a part of this one needs is not installed: which, and the command."""
+
+
+def missing_package(name: str, purpose: str, packages: str, extra: str) -> MissingPackage:
+    """The error for `purpose`, which needs `name`; pip installs `packages`, the extra's names."""
+    return MissingPackage(
+        f"{purpose} needs the package {name}, which is not installed. Run `pip install {packages}` "
+        f"(with uv: `uv pip install {packages}`), or install this project with its extra "
+        f"`{extra}`; in a notebook, restart the kernel afterwards."
+    )
+
+
 class TrainingStopped(RuntimeError):
     """Training cannot go on: at which step, what is left to continue from, what to try."""

@@ -14,17 +14,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import anywidget
-import ipywidgets
 import numpy as np
 import torch
-import traitlets
-from ipywidgets import widget_serialization
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import nn
 
 from vae_lib.devices import choose_device
-from vae_lib.errors import InputError
+from vae_lib.errors import InputError, missing_package
 from vae_lib.faces.dataset import Faces
 from vae_lib.faces.pictures import FORMATS, MAX_PIXELS, SIDE, to_rgb
 from vae_lib.gallery import Gallery, make_gallery
@@ -32,6 +28,15 @@ from vae_lib.latent import decode_images, encode_images
 from vae_lib.model import VAE, unwrap
 from vae_lib.objective import kl_per_dimension
 from vae_lib.pretrained import load_gallery, load_model, pretrained_names
+
+try:
+    import anywidget
+    import ipywidgets
+    import traitlets
+    from ipywidgets import widget_serialization
+except ModuleNotFoundError as error:
+    name = error.name or "ipywidgets"
+    raise missing_package(name, "The explorer", "anywidget ipywidgets", "course") from error
 
 HERE = Path(__file__).parent
 REACH = 3.0  # sliders end at ± this many standard deviations of the prior
@@ -83,13 +88,13 @@ def explore(
     ------
     InputError
         If a model is unknown, a file cannot be read, `kl` has the wrong length, or ipywidgets is
-        older than 8.
+        older than 7.7, the first that need not echo what a slider said.
     """
-    if int(ipywidgets.__version__.partition(".")[0]) < 8:
+    if [int(part) for part in ipywidgets.__version__.split(".")[:2]] < [7, 7]:
         raise InputError(
-            f"Found ipywidgets {ipywidgets.__version__}; the explorer's sliders need 8 or newer. "
-            'Run `pip install --upgrade "ipywidgets>=8" jupyterlab_widgets`, restart the kernel '
-            "and reload the page."
+            f"Found ipywidgets {ipywidgets.__version__}; the explorer's sliders need 7.7 or newer. "
+            "Run `pip install --upgrade ipywidgets jupyterlab_widgets`, restart the kernel and "
+            "reload the page."
         )
     target, _ = choose_device(device)
     weights = isinstance(models, Mapping) and any(

@@ -14,6 +14,10 @@ import numpy as np
 
 from vae_lib.errors import InputError
 
+HERE = Path(__file__).parent
+# The runs that README and book report: a wheel has them inside the package, a checkout beside it.
+RESULTS = HERE / "results" if (HERE / "results").is_dir() else HERE.parent / "results"
+
 # What a run is measured by: on the test split in nats, dimensions and dB …
 QUALITIES = ("reconstruction", "excess", "kl", "active_001", "active_01", "psnr", "ssim")
 # … and, where the faces' factors are known, by each of vae_lib.disentanglement's scores.

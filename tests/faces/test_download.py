@@ -372,7 +372,7 @@ def test_a_refusal_by_gdown_is_told_in_a_sentence(tmp_path, drive):
 
 def test_missing_gdown_is_told_with_the_install_line(tmp_path, drive):
     drive[0]["attr"] = RuntimeError("To download files from GDrive, 'gdown' is required.")
-    with pytest.raises(InputError, match="pip install"):
+    with pytest.raises(InputError, match="pip install gdown"):
         download_celeba(tmp_path)
 
 
@@ -419,7 +419,7 @@ def test_kaggles_failures_are_told_in_a_sentence(tmp_path, monkeypatch, faces, m
 
 def test_missing_kagglehub_is_told_with_the_install_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(InputError, match="pip install"):
+    with pytest.raises(InputError, match="pip install kagglehub"):
         download_celeba(tmp_path, source="kaggle")
 
 

@@ -11,7 +11,7 @@ import requests
 import torchvision.datasets.utils as drive
 from torchvision.datasets import CelebA
 
-from vae_lib.errors import InputError
+from vae_lib.errors import InputError, missing_package
 from vae_lib.faces import transfer
 from vae_lib.faces.verify import ELSEWHERE, PAGE, refuse_other_than_zip, verify_archive, verify_list
 
@@ -19,8 +19,6 @@ ARCHIVE = "img_align_celeba.zip"
 LISTS = ("list_attr_celeba.txt", "list_eval_partition.txt")
 KAGGLE = "jessicali9530/celeba-dataset"
 FACES = 202_599
-
-INSTALL = "Install it with `pip install 'vae-lib[download]'`."
 
 
 def download_celeba(
@@ -169,7 +167,7 @@ def _from_drive(file_id: str, target: Path, md5: str | None) -> None:
         drive.download_file_from_google_drive(file_id, str(part.parent), part.name)
     except Exception as error:  # gdown's errors share no base class across its versions
         if "'gdown' is required" in str(error):
-            raise InputError(f"Google Drive needs the package gdown. {INSTALL}") from error
+            raise missing_package("gdown", "Google Drive", "gdown", "download") from error
         if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
             raise
         if not part.exists():
@@ -201,7 +199,7 @@ def _from_kaggle(out: Path) -> Path:
     try:
         import kagglehub
     except ModuleNotFoundError as error:
-        raise InputError(f"Kaggle needs the package kagglehub. {INSTALL}") from error
+        raise missing_package("kagglehub", "Kaggle", "kagglehub", "download") from error
     try:
         folder = Path(kagglehub.dataset_download(KAGGLE, output_dir=str(out)))
     except Exception as error:  # a dozen kinds: no network, no account, a full disk, ...
