@@ -1,14 +1,22 @@
 """Files: what is written survives, what is read cannot harm."""
 
+import collections
+import datetime
 import os
 import pickle
 import stat
 import subprocess
 import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from vae_lib import checkpoint
 from vae_lib.checkpoint import (
     RUN_STATE,
     load,
@@ -173,3 +181,161 @@ def test_missing_folders_are_made_and_a_file_in_the_way_is_named(tmp_path):
     assert (tmp_path / "new" / "deep" / "file").read_bytes() == b"content"
     with pytest.raises(InputError, match=r"Could not write .*choose a folder that exists"):
         write_atomically(tmp_path / "new" / "deep" / "file" / "below", b"")
+
+
+class Version(str):
+    """As torch.__version__ is one."""
+
+
+SAVED = {
+    "np.float64": (np.float64(0.5), 0.5),
+    "np.int64": (np.int64(3), 3),
+    "np.bool": (np.bool_(True), True),
+    "np.str": (np.str_("x"), "x"),
+    "array": (np.arange(4).reshape(2, 2), [[0, 1], [2, 3]]),
+    "tensor": (torch.ones(2), [1.0, 1.0]),
+    "parameter": (torch.nn.Parameter(torch.tensor(2.0)), 2.0),
+    "version": (Version("2.1"), "2.1"),
+    "path": (Path("a") / "b", str(Path("a") / "b")),
+    "date": (datetime.date(2026, 1, 2), "2026-01-02"),
+    "datetime": (datetime.datetime(2026, 1, 2, 3), "2026-01-02T03:00:00"),
+    "timedelta": (datetime.timedelta(seconds=90), "0:01:30"),
+    "size": (torch.Size([2, 3]), [2, 3]),
+    "device": (torch.device("cpu"), "cpu"),
+    "dtype": (torch.float16, "torch.float16"),
+    "set": ({2, 1}, [1, 2]),
+    "range": (range(3), [0, 1, 2]),
+    "dataclass": (
+        VAEConfig(),
+        {"image_size": 64, "channels": [32, 64, 128, 256], "latent_size": 128},
+    ),
+    "ordered": (collections.OrderedDict(a=np.float32(1)), {"a": 1.0}),
+    "counter": (collections.Counter("aab"), {"a": 2, "b": 1}),
+    "keys": ({np.int64(1): None, Path("p"): True}, {1: None, "p": True}),
+    "deep": ([{"a": (np.float64(1), [Path("x")])}], [{"a": [1.0, ["x"]]}]),
+}
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_what_is_saved_in_plain_terms_can_be_loaded(tmp_path, model, kind):
+    given, expected = SAVED[kind]
+    save_weights(tmp_path / "w.pth", model, {"value": given})
+    found = load_weights(tmp_path / "w.pth")[1]["value"]
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+def endless() -> list:
+    values: list = []
+    values.append(values)
+    return values
+
+
+@pytest.mark.parametrize("value", [object(), print, 1j, b"x", [{"a": object}], endless()])
+def test_what_has_no_plain_form_is_refused_before_anything_is_written(tmp_path, model, value):
+    with pytest.raises(InputError, match=r"metadata\['value'\]"):
+        save_weights(tmp_path / "w.pth", model, {"value": value})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, torch.nn.DataParallel])
+def test_a_wrapped_models_file_is_that_of_the_model(tmp_path, model, wrap):
+    save_weights(tmp_path / "w.pth", wrap(model), {})
+    loaded = load_weights(tmp_path / "w.pth")[0].state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
+
+
+def test_a_model_whose_layers_were_changed_is_refused_before_anything_is_written(tmp_path, model):
+    model.to_mu = torch.nn.Linear(32, 9)
+    with pytest.raises(InputError, match=r"to_mu.weight is \[9, 32\], not \[6, 128\]"):
+        save_weights(tmp_path / "w.pth", model, {})
+    model.extra = torch.nn.Linear(1, 1)
+    with pytest.raises(InputError, match=r"extra.bias is one too many"):
+        save_weights(tmp_path / "w.pth", model, {})
+    with pytest.raises(InputError, match="a state_dict"):
+        save_weights(tmp_path / "w.pth", model.state_dict(), {})
+    assert not list(tmp_path.iterdir())
+
+
+CLAIMS = {
+    "channels": {"config": {"channels": (30_000, 30_000, 8, 8)}},
+    "latent size": {"config": {"latent_size": 10**9}},
+    "image size": {"config": {"image_size": 2**40}},
+    "too large for any computer": {"config": {"latent_size": 10**30}},
+    "many layers": {"config": {"channels": (1,) * 4000, "image_size": 2**4000}},
+    "a word": {"config": {"channels": "abc"}},
+    "expanded": {"weights": {"to_mu.weight": torch.zeros(1).expand(6, 128)}},
+    "no tensor": {"weights": {"to_mu.weight": [1.0]}},
+    "complex": {"weights": {"to_mu.weight": torch.zeros(6, 128, dtype=torch.complex64)}},
+    "whole numbers": {"weights": {"to_mu.weight": torch.zeros(6, 128, dtype=torch.int8)}},
+    "sparse": {"weights": {"to_mu.weight": torch.zeros(6, 128).to_sparse()}},
+    "without data": {"weights": {"to_mu.weight": torch.zeros(6, 128, device="meta")}},
+    "another name": {"weights": {3: torch.zeros(2)}},
+    "no metadata": {"metadata": 4},
+    "nested kind": {"kind": ["vae_lib weights"]},
+}
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_file_that_claims_what_cannot_be_is_refused_before_a_model_is_built(weights, claim):
+    content = torch.load(weights, weights_only=True)
+    for part, value in CLAIMS[claim].items():
+        content[part] = content[part] | value if isinstance(value, dict) else value
+    torch.save(content, weights)
+    begun = time.perf_counter()
+    with pytest.raises(InputError, match=r"vae_celeba\.pth"):
+        load_weights(weights)
+    assert time.perf_counter() - begun < 2
+
+
+def test_a_zip_that_unpacks_to_more_than_it_is_is_refused(tmp_path, weights):
+    bomb = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", bytes(10**6))
+    with pytest.raises(InputError, match="more than it does"):
+        load_weights(bomb)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX links and pipes")
+def test_links_stay_links_and_pipes_stay_pipes(tmp_path):
+    there, gone = tmp_path / "there", tmp_path / "folder" / "gone"
+    there.write_bytes(b"old")
+    there.chmod(0o600)
+    for name, target in (("link", there), ("dangling", gone)):
+        (tmp_path / name).symlink_to(target)
+        write_atomically(tmp_path / name, b"new")
+        assert (tmp_path / name).is_symlink()
+        assert target.read_bytes() == b"new"
+    assert stat.S_IMODE(there.stat().st_mode) == 0o600
+    os.mkfifo(tmp_path / "pipe")
+    got = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    write_atomically(tmp_path / "pipe", b"through")
+    reader.join(10)
+    assert got == [b"through"]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    write_atomically(Path("/dev/null"), b"nowhere")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_the_next_write_removes_what_a_killed_one_left(tmp_path):
+    (tmp_path / ".file.abc.part").write_bytes(b"half")
+    (tmp_path / ".other.abc.part").write_bytes(b"half")
+    write_atomically(tmp_path / "file", b"whole")
+    assert sorted(os.listdir(tmp_path)) == [".other.abc.part", "file"]
+
+
+def test_a_writer_whose_temporary_file_was_taken_for_a_leftover_writes_again(tmp_path, monkeypatch):
+    real, calls = os.replace, []
+
+    def replace(source, target):
+        calls.append(source)
+        if len(calls) == 1:
+            os.unlink(source)
+        real(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", replace)
+    write_atomically(tmp_path / "file", b"whole")
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert len(calls) == 2

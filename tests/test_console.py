@@ -10,7 +10,7 @@ import typing
 import pytest
 
 from vae_lib.cli import Command, main
-from vae_lib.console import spell
+from vae_lib.console import INTERRUPTED, spell
 
 NAMES = [extra.name for part in typing.get_args(Command) for extra in typing.get_args(part)[1:]]
 
@@ -91,7 +91,7 @@ def test_ctrl_c_while_importing_ends_with_one_sentence(module, tmp_path):
     )
     done = run("-m", "vae_lib", "evaluate", "vae_synthetic", PYTHONPATH=str(tmp_path))
     assert done.returncode == 130
-    assert done.stderr.decode() == "vae: interrupted; a training run goes on with --resume.\n"
+    assert done.stderr.decode() == f"vae: {INTERRUPTED}\n"
 
 
 def test_ctrl_c_stays_ignored_where_nohup_has_it_ignored(tmp_path):

@@ -318,7 +318,7 @@ def test_a_run_without_its_checkpoint_is_not_started_over(faces, tmp_path):
 
 def test_what_a_killed_write_left_behind_is_removed(faces, tmp_path):
     train(replace(CONFIG, epochs=1), faces, tmp_path, device="cpu")
-    for name in (".checkpoint.pt.abc", ".vae_synthetic.pth.xyz", "notes.txt"):
+    for name in (".checkpoint.pt.abc.part", ".vae_synthetic.pth.xyz.part", "notes.txt"):
         (tmp_path / name).write_text("half")
     train(CONFIG, faces, tmp_path, resume=True, device="cpu")
     assert {file.name for file in tmp_path.iterdir()} == {

@@ -5,25 +5,31 @@ A file appears under its name complete or not at all, and reading one never exec
 
 import errno
 import io
+import math
 import os
 import pickle
+import stat
 import tempfile
 import warnings
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, is_dataclass
+from datetime import date, time, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import numpy as np
 import torch
 
 from vae_lib.config import VAEConfig
-from vae_lib.errors import InputError
-from vae_lib.model import VAE
+from vae_lib.errors import InputError, foreign
+from vae_lib.model import VAE, unwrap
 
 WEIGHTS, RUN_STATE = "vae_lib weights", "vae_lib run state"
+TEMPORARY = ".part"
 
 
 def weights_name(faces: str, setting: float, word: str = "beta") -> str:
@@ -37,47 +43,112 @@ def weights_name(faces: str, setting: float, word: str = "beta") -> str:
     return f"vae_{name}" if faces == "celeba" else f"vae_{faces}_{name}"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, then: str = "try again") -> None:
     """Write a temporary file beside ``path``, force it to the disk, then rename it.
 
-    Missing folders are made.
+    Missing folders are made. A link stays one: what it points to is written. A device or a pipe
+    takes the bytes as they come.
+
+    Parameters
+    ----------
+    path : Path
+        Where the content shall stand.
+    content : bytes
+        All of it.
+    then : str
+        What goes on once there is room again on a full disk.
 
     Raises
     ------
     InputError
         If the disk is full or the folder cannot be written; what stood there before still does.
     """
-    with writing(path, len(content)):
+    path = Path(path)
+    with writing(path, len(content), then):
+        if _takes_bytes_itself(path):
+            path.write_bytes(content)
+            return
+        path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp makes private files; weights are shared like any other file.
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        for last in (False, True):
+            try:
+                _put(path, content)
+                break
+            except FileNotFoundError:  # another writer took the temporary file for a leftover
+                if last:
+                    raise
         _sync_folder(path.parent)
 
 
+def _put(path: Path, content: bytes) -> None:
+    for leftover in _leftovers(path.parent, path.name):  # of a write that was killed
+        leftover.unlink(missing_ok=True)
+    handle, temporary = tempfile.mkstemp(TEMPORARY, _prefix(path.name), path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; weights are shared like any other file.
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _takes_bytes_itself(path: Path) -> bool:
+    """Whether a file is no regular one, or a name for what the process has open."""
+    if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+        return True
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed writes left in a folder; nobody may be writing there."""
+    for leftover in _leftovers(folder):
+        leftover.unlink(missing_ok=True)
+
+
+def _prefix(name: str) -> str:
+    return f".{name[:100]}."  # a file's name has at most 255 bytes
+
+
+def _leftovers(folder: Path, name: str | None = None) -> list[Path]:
+    start = "." if name is None else _prefix(name)
+    with os.scandir(folder) as entries:
+        return [
+            Path(entry)
+            for entry in entries
+            if entry.name.startswith(start) and entry.name.endswith(TEMPORARY)
+        ]
+
+
 @contextmanager
-def writing(path: Path, size: int = 0) -> Iterator[None]:
+def writing(path: Path, size: int = 0, then: str = "try again") -> Iterator[None]:
     """Turn a write that fails into a sentence: what is in the way, what is intact, what to do."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         advice = (
-            f"free at least {max(1, 2 * size >> 20)} MB there and try again, training with --resume"
+            f"free at least {max(1, 2 * size >> 20)} MB there and {then}"
             if full
             else "choose a folder that exists and that you may write to"
         )
         kept = "; what stood there before is intact" if path.is_file() else ""
         raise InputError(f"Could not write {path}: {error.strerror}{kept}; {advice}.") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a file that cannot be read into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"Could not read {path}: {error.strerror}; check the path.") from error
 
 
 def _umask() -> int:
@@ -96,11 +167,11 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def save(path: Path, kind: str, content: dict[str, Any]) -> None:
+def save(path: Path, kind: str, content: dict[str, Any], then: str = "try again") -> None:
     """Write tensors and plain values, labelled as `WEIGHTS` or `RUN_STATE`, atomically."""
     buffer = io.BytesIO()
     torch.save({"kind": kind, **content}, buffer)
-    write_atomically(Path(path), buffer.getvalue())
+    write_atomically(Path(path), buffer.getvalue(), then)
 
 
 def load(path: Path, kind: str) -> dict[str, Any]:
@@ -109,54 +180,130 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If there is no such file, it is truncated, is no PyTorch file, holds Python objects
-        that would have to be executed, or is of another kind.
+        If there is no such file, it is truncated or damaged, is no PyTorch file, holds Python
+        objects that would have to be executed, or is of another kind.
     """
     path = Path(path)
+    again = "Start anew in another folder" if kind == RUN_STATE else "Copy or download it again"
     try:
         with path.open("rb") as file:
             start = file.read(2)
-    except OSError as error:
-        raise InputError(f"Could not read {path}: {error.strerror}; check the path.") from error
-    if start == b"PK" and not zipfile.is_zipfile(path):
-        raise InputError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated: its end is missing. "
-            "Copy or download it again."
-        )
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"Could not read {path}: {reason}; check the path.") from error
     if start != b"PK" and start[:1] != b"\x80":  # neither torch.save's zip nor a pickle
         raise InputError(f"{path} is no checkpoint: it was not written by torch.save.")
-    try:
+    with foreign(f"{path} is damaged", again):
         if start == b"PK":
-            with zipfile.ZipFile(path) as archive:  # torch.load compares no checksum
-                member = archive.testzip()
-            if member is not None:
-                raise zipfile.BadZipFile(f"wrong checksum of {member}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols, which no learner can mend
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} is no checkpoint of vae_lib, or holds Python objects besides tensors and "
-            "plain values; loading those could run code, so it is refused."
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
+            _check_zip(path, again)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of pickle protocols, which no learner can mend
+                content = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise InputError(
+                f"{path} is no checkpoint of vae_lib, or holds Python objects besides tensors and "
+                "plain values; loading those could run code, so it is refused."
+            ) from error
     found = content.get("kind") if isinstance(content, dict) else None
-    if found != kind:
+    if not isinstance(found, str) or found != kind:
+        named = found if isinstance(found, str) else "something that vae_lib did not write"
         raise InputError(
-            f"{path} holds {found or 'something that vae_lib did not write'}, not {kind}."
-            + (" Use the vae_….pth beside it." if found == RUN_STATE else "")
+            f"{path} holds {named}, not {kind}."
+            + (" Use the vae_….pth beside it." if named == RUN_STATE else "")
         )
     return content
 
 
-def save_weights(path: Path, model: VAE, metadata: dict[str, Any]) -> None:
-    """Write a model's weights with its configuration and plain metadata (JSON-like values)."""
-    weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+def _check_zip(path: Path, again: str) -> None:
+    size = path.stat().st_size
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path} ({size:,} bytes) is truncated: its end is missing. {again}.")
+    with zipfile.ZipFile(path) as archive:
+        # torch.save compresses nothing, so whatever claims to unpack is not its work.
+        if sum(member.file_size for member in archive.infolist()) > size:
+            raise zipfile.BadZipFile("it claims to hold more than it does")
+        member = archive.testzip()  # torch.load compares no checksum
+        if member is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {member}")
+
+
+def save_weights(path: Path, model: VAE, metadata: dict[str, Any], then: str = "try again") -> None:
+    """Write a model's weights with its configuration and plain metadata.
+
+    Parameters
+    ----------
+    path : Path
+        The file, by custom ``….pth``.
+    model : VAE
+        Compiled or wrapped too; what is written is the VAE in it.
+    metadata : dict
+        Values as JSON has them. NumPy's numbers, arrays and tensors become numbers and lists;
+        paths, dates and versions become text.
+
+    Raises
+    ------
+    InputError
+        Before anything is written: if the metadata hold what has no plain form, if the model has
+        other layers than its configuration says, or as `write_atomically`.
+    """
+    vae = unwrap(model)
+    weights = {name: value.cpu().contiguous() for name, value in vae.state_dict().items()}
+    if fault := _misfit(weights, vae.config):
+        raise InputError(
+            f"{path} was not written: {fault}, so that nobody could load it. A VAE whose layers "
+            "were changed is saved with torch.save(model.state_dict(), …)."
+        )
+    plain_metadata = plain(metadata, "metadata")
     save(
         path,
         WEIGHTS,
-        {"config": asdict(model.config), "weights": weights, "metadata": metadata},
+        {"config": asdict(vae.config), "weights": weights, "metadata": plain_metadata},
+        then,
+    )
+
+
+def plain(value: Any, where: str, depth: int = 0) -> Any:
+    """A value in JSON's kinds: None, bool, int, float, str, lists and dicts of them.
+
+    Raises
+    ------
+    InputError
+        If it has no such form; ``where`` tells which part of what.
+    """
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
+        value = value.tolist()
+    elif is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    elif isinstance(value, Enum):
+        value = value.value
+    for kind in (bool, int, float, str):  # bool first, which is an int too
+        if isinstance(value, kind):
+            return kind(value)
+    if value is None:
+        return None
+    if isinstance(value, os.PathLike):
+        return plain(os.fspath(value), where, depth)
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, timedelta | torch.device | torch.dtype | UUID):
+        return str(value)
+    if depth > 50:
+        raise InputError(f"{where[:80]} … is nested too deeply to be written, or holds itself.")
+    if isinstance(value, Mapping):
+        keys = {key: plain(key, f"a key of {where}") for key in value}
+        if not any(isinstance(key, list | dict) for key in keys.values()):
+            return {
+                keys[key]: plain(item, f"{where}[{keys[key]!r}]", depth + 1)
+                for key, item in value.items()
+            }
+    elif isinstance(value, list | tuple | range):
+        return [plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+    elif isinstance(value, set | frozenset):
+        return sorted((plain(item, where, depth + 1) for item in value), key=repr)
+    raise InputError(
+        f"{where} is a {type(value).__name__}, which has no plain form to be written in; give a "
+        "number, a text, or lists and dicts of them."
     )
 
 
@@ -183,27 +330,71 @@ def load_weights(
     try:
         found = VAEConfig(**content["config"])
         weights, metadata = content["weights"], content["metadata"]
-    except (KeyError, TypeError) as error:
+        if not isinstance(metadata, dict):
+            raise TypeError(f"its metadata are a {type(metadata).__name__}")
+    except (KeyError, TypeError, InputError) as error:
         raise InputError(
-            f"{path} lacks its configuration or weights ({error}); make it again with vae train."
+            f"{path} lacks its configuration, weights or metadata ({error}); make it again with "
+            "vae train."
         ) from error
     if config is not None and config != found:
         differences = differing(asdict(config), asdict(found))
         raise InputError(f"{path} is a model of another shape: {differences}.")
+    # Before the model is built: a file may name any size, and its weights say how large it is.
+    if fault := _misfit(weights, found):
+        raise InputError(f"The weights in {path} do not fit its configuration: {fault}.")
     with torch.random.fork_rng(devices=[]):  # a new model draws weights; nobody else should notice
         model = VAE(found)
-    try:
-        model.load_state_dict(weights)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"The weights in {path} do not fit its configuration: {reason}") from error
+    model.load_state_dict(weights)
     return model.to(device).eval(), metadata
+
+
+def _misfit(weights: Any, config: VAEConfig) -> str:
+    """What keeps weights from being those of such a model; empty where nothing does.
+
+    The model is built without memory, on PyTorch's meta device.
+    """
+    if not isinstance(weights, Mapping):
+        return f"they are a {type(weights).__name__}"
+    if len(config.channels) > len(weights):
+        return f"{len(config.channels):,} layers, but {len(weights):,} tensors"
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            expected = VAE(config).state_dict()
+    except (RuntimeError, OverflowError, TypeError, ValueError):
+        return f"no computer has room for {config}"
+    for name in sorted(map(str, expected.keys() ^ weights.keys())):
+        return f"{name} is {'missing' if name in expected else 'one too many'}"
+    for name, wanted in expected.items():
+        found = weights[name]
+        if not isinstance(found, torch.Tensor) or found.layout != torch.strided:
+            return f"{name} is a {type(found).__name__}, no plain tensor"
+        if found.is_meta or found.is_quantized or found.is_complex():
+            return f"{name} is of {found.dtype} on {found.device}"
+        if found.is_floating_point() != wanted.is_floating_point():
+            return f"{name} is of {found.dtype}, not {wanted.dtype}"
+        if found.shape != wanted.shape:
+            return f"{name} is {list(found.shape)}, not {list(wanted.shape)}"
+        if found.untyped_storage().nbytes() < found.numel() * found.element_size():
+            return f"{name} claims more numbers than the file holds"
+    return ""
+
+
+def validation_kl(metadata: dict[str, Any], latent_size: int) -> list[float] | None:
+    """Mean KL of each dimension on validation faces, nats, if a file's metadata tell it."""
+    measured = metadata.get("validation")
+    kl = measured.get("kl_per_dimension") if isinstance(measured, dict) else None
+    if not isinstance(kl, list | tuple) or len(kl) != latent_size:
+        return None
+    if not all(isinstance(nats, int | float) and math.isfinite(nats) for nats in kl):
+        return None
+    return list(kl)
 
 
 def differing(expected: dict[str, Any], found: dict[str, Any]) -> str:
     """Name each field in which two configurations differ, with both values."""
     return ", ".join(
         f"{name} is {found.get(name)!r} there and {expected.get(name)!r} here"
-        for name in sorted(expected.keys() | found.keys())
+        for name in sorted(expected.keys() | found.keys(), key=str)
         if expected.get(name) != found.get(name)
     )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 MAIN = threading.main_thread().ident  # the one thread that may change what signals do
-INTERRUPTED = "interrupted; a training run goes on with --resume."
+INTERRUPTED = "interrupted; a training run goes on with --resume, a sweep with the same command."
 
 SPELLED = str.maketrans(
     {"•": "*", "·": "*", "×": "x", "→": "->", "−": "-", "–": "-", "±": "+/-", "≤": "<=", "≥": ">="}

@@ -1,5 +1,8 @@
 """The one error that a user meets: a sentence to act on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(Exception):
     """Bad input, told in a sentence: what was found, what was expected, what to do.
@@ -25,3 +28,23 @@ def missing_package(name: str, purpose: str, packages: str, extra: str) -> Missi
 
 class TrainingStopped(RuntimeError):
     """Training cannot go on: at which step, what is left to continue from, what to try."""
+
+
+@contextmanager
+def foreign(what: str, cure: str) -> Iterator[None]:
+    """Tell of what somebody may have damaged or edited in a sentence, whatever goes wrong with it.
+
+    Of a file from elsewhere anything at all may come out of a library.
+
+    Raises
+    ------
+    InputError
+        ``WHAT (reason). CURE.``; one that comes from within goes through as it is.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{what} ({reason or type(error).__name__}). {cure}.") from error

@@ -5,6 +5,7 @@ neither models nor faces. Figures and tables are drawn from what stands here.
 """
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_lib.errors import InputError
+from vae_lib.errors import InputError, foreign
 
 HERE = Path(__file__).parent
 # The runs that README and book report: a wheel has them inside the package, a checkout beside it.
@@ -86,7 +87,7 @@ def read_runs(folder: str | Path) -> list[Run]:
     InputError
         If there is no such file in the folder, or one that `sweep` did not write.
     """
-    runs = [_read(file) for file in Path(folder).glob("*_seed_*.json")]
+    runs = [read_run(file) for file in Path(folder).glob("*_seed_*.json")]
     if not runs:
         raise InputError(
             f"{folder} holds no results such as beta_4_seed_0.json; name the --out of a vae sweep."
@@ -94,25 +95,35 @@ def read_runs(folder: str | Path) -> list[Run]:
     return sorted(runs, key=lambda run: (run.objective, run.setting, run.seed))
 
 
-def _read(file: Path) -> Run:
-    try:
-        result = json.loads(file.read_text())
+def read_run(file: Path) -> Run:
+    """One run from the file of its results.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is none that `sweep` wrote.
+    """
+    with foreign(f"{file} is no result of vae sweep", "Move it away"):
+        result = json.loads(file.read_bytes())
         recipe = result["identity"]
         objective = recipe.get("objective", "beta-vae")  # which needs no name
         scores = result.get("disentanglement", {})
         return Run(
             objective,
-            recipe["capacity" if objective == "capacity" else "beta"],
-            recipe["seed"],
-            {name: result["test"][name] for name in QUALITIES}
-            | {name: scores[name] for name in METRICS if name in scores},
+            number(recipe["capacity" if objective == "capacity" else "beta"]),
+            number(recipe["seed"]),
+            {name: number(result["test"][name]) for name in QUALITIES}
+            | {name: number(scores[name]) for name in METRICS if name in scores},
             file,
             result,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{file} is no result of vae sweep ({type(error).__name__}: {error}); move it away."
-        ) from error
+
+
+def number(value: float) -> float:
+    """The value, if it is a finite number; JSON files may hold NaN, and anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no finite number")
+    return value
 
 
 def columns(runs: Sequence[Run]) -> dict[str, np.ndarray]:

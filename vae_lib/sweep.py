@@ -16,6 +16,7 @@ from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
 from vae_lib.model import VAE
+from vae_lib.study import read_run
 from vae_lib.training import Callback, train
 
 # Faces on which disentanglement is measured. They are drawn anew, from a seed that no training
@@ -101,7 +102,8 @@ def sweep(
                     callbacks=callbacks(folder),
                 )
             measured = {"identity": expected} | measure(weights, faces, device)
-            write_atomically(file, (json.dumps(measured, indent=1) + "\n").encode())
+            content = (json.dumps(measured, indent=1) + "\n").encode()
+            write_atomically(file, content, "run the same command again")
             result = json.loads(file.read_text())
         results.append(result)
     return results
@@ -111,7 +113,7 @@ def _standing(file: Path, expected: dict[str, Any]) -> dict[str, Any] | None:
     """The results in the file, if there is one and they are this run's."""
     if not file.exists():
         return None
-    result = json.loads(file.read_text())
+    result = read_run(file).result
     if result["identity"] != expected:
         raise InputError(
             f"{file} holds the results of another run: "
@@ -127,9 +129,9 @@ def _is_trained(weights: Path, config: TrainConfig, faces: Faces) -> bool:
     model, metadata = load_weights(weights)
     return (
         model.config == config.model
-        and metadata["recipe"] == config.recipe()
-        and metadata["epoch"] == config.epochs
-        and metadata["fingerprint"] == faces.fingerprint
+        and metadata.get("recipe") == config.recipe()
+        and metadata.get("epoch") == config.epochs
+        and metadata.get("fingerprint") == faces.fingerprint
     )
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vae_lib import checkpoint
 from vae_lib.config import TrainConfig
 from vae_lib.devices import choose_device, memory_as_sentence, processor_name
-from vae_lib.errors import InputError, TrainingStopped
+from vae_lib.errors import InputError, TrainingStopped, foreign
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.batches import Batches
 from vae_lib.faces.dataset import Faces
@@ -252,6 +252,11 @@ class Training:
         self.model.load_state_dict(state["model"])
         capturable = self.optimizer.param_groups[0]["capturable"]
         self.optimizer.load_state_dict(state["optimizer"])
+        moments = self.optimizer.state.items()
+        if any(value.ndim and value.shape != p.shape for p, m in moments for value in m.values()):
+            raise ValueError("Adam's state is of another shape")
+        if not 0 <= self.step - self.epoch * self.steps_per_epoch <= self.steps_per_epoch:
+            raise ValueError(f"step {self.step} does not lie in epoch {self.epoch + 1}")
         for group in self.optimizer.param_groups:  # this device's, not the checkpoint's
             group["capturable"] = capturable
         if state["place"]["device"] == self.device.type:
@@ -306,7 +311,8 @@ def train(
         Chosen by `choose_device` when not given.
     callbacks : sequence of callable
         Each is called as ``callback(training, event)``: ``"start"`` before the first step,
-        ``"steps"`` after every fifty and ``"epoch"`` after each epoch was measured and saved.
+        ``"steps"`` after every fifty and ``"epoch"`` after each epoch was measured, before it is
+        saved: a run that is killed and resumed tells of it again.
     checkpoint_seconds : float
         At most about this much training is lost when the process dies.
 
@@ -328,7 +334,9 @@ def train(
         folder, saved = _open_folder(training, out, resume)
         try:
             if saved is not None:
-                note = training.restore(*saved)
+                what, cure = f"The checkpoint in {out} was changed", "Start anew in another folder"
+                with foreign(what, cure):
+                    note = training.restore(*saved)
             else:
                 note = "No checkpoint was written yet: starting from step 0." if resume else ""
             if note and training.rank == 0:
@@ -390,9 +398,8 @@ def _loop(
         if folder is None:
             return
         state = training.state()  # refuses to save what is no number
-        if weights:  # before the checkpoint, which vouches for them
-            checkpoint.save_weights(folder.weights, training.model, training.metadata())
-        folder.save(training.identity(), state, training.history)
+        trained = (training.model, training.metadata()) if weights else None
+        folder.save(training.identity(), state, training.history, trained)
 
     if training.step == 0:
         save()  # a folder that cannot be written shows before the first step, not after an hour
@@ -406,6 +413,9 @@ def _loop(
                 saved_at = time.monotonic()
             tell("steps")
         training.finish_epoch()
+        if folder is not None:
+            folder.hold()
+        # Before the checkpoint: pictures that a kill cuts short are drawn again on the way to it.
+        tell("epoch")
         save(weights=True)
         saved_at = time.monotonic()
-        tell("epoch")
