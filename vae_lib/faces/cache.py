@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,15 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from vae_lib.errors import InputError
-from vae_lib.faces.dataset import Faces
+from vae_lib.faces.dataset import SPLITS, Faces
+from vae_lib.faces.repeats import Rule, probe, sift
 
 VERSION = 3  # of the cache's own layout
 CHECKED = 64 << 20  # bytes of pixels that are compared with their checksums at each opening
 IMAGE_SHAPE = (64, 64, 3)
 IMAGE_BYTES = 64 * 64 * 3
+FEW = 1_000  # faces, below which a note says how many lie in each split
+RUN = 16  # equal pixels side by side, as drawings and masks have them and photographs do not
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Recipe:
     images : iterable of list
         The rows' images, in chunks: 64 * 64 * 3 bytes each, or the exception that says why a
         picture cannot be read.
+    repeats : str
+        What becomes of equal pictures: see `repeats.sift`.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Recipe:
     attribute_names: tuple[str, ...]
     notes: tuple[str, ...]
     images: Iterable[list[bytes | Exception]]
+    repeats: Rule = "ignored"
 
 
 def open_cached(
@@ -166,39 +173,81 @@ def _build(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
     return manifest
 
 
-def _write(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
-    reasons = []  # for each row: why it is left out, or None
-    content = hashlib.sha256()
-    blocks = []  # length and checksum of every piece that was written
-    bar = tqdm(desc="Preparing faces", total=len(recipe.ids), unit=" faces", disable=None)
-    # Ordinary writes, in order: on a full disk they raise, where a memory map dies of SIGBUS.
-    with open(folder / "images.u8", "wb") as file, bar:
-        for chunk in recipe.images:
-            reasons += [image if isinstance(image, Exception) else None for image in chunk]
-            images = b"".join(image for image in chunk if isinstance(image, bytes))
-            file.write(images)
-            content.update(images)
-            blocks.append((len(images), zlib.crc32(images)))
-            bar.update(len(chunk))
-        _flush(file)
+class _Pixels:
+    """The file of all images, and the sums of what is written into it."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.content = hashlib.sha256()
+        self.blocks = []  # length and checksum of every piece that was written
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        # Ordinary writes, in order: on a full disk they raise, where a memory map dies of SIGBUS.
+        with open(self.path, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+                self.content.update(piece)
+                self.blocks.append((len(piece), zlib.crc32(piece)))
+            _flush(file)
+
+
+def _write(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
+    reasons, probes, flat = [], [], []  # for each row: why it is left out, or None; …
+    told_of_flat = recipe.name == "faces"
+
+    def pieces() -> Iterator[bytes]:
+        bar = tqdm(desc="Preparing faces", total=len(recipe.ids), unit=" faces", disable=None)
+        with bar:
+            for chunk in recipe.images:
+                for image in chunk:
+                    broken = isinstance(image, Exception)
+                    reasons.append(image if broken else None)
+                    probes.append(0 if broken else probe(image))
+                    flat.append(told_of_flat and not broken and _is_flat(image))
+                yield b"".join(image for image in chunk if isinstance(image, bytes))
+                bar.update(len(chunk))
+
+    pixels = _Pixels(folder / "images.u8")
+    pixels.write(pieces())
     kept = np.array([reason is None for reason in reasons])
-    unreadable = [(str(id), str(why)) for id, why in zip(recipe.ids, reasons, strict=True) if why]
+    unreadable = [
+        (str(id), _short(why)) for id, why in zip(recipe.ids, reasons, strict=True) if why
+    ]
     if not kept.any():
         raise InputError(f"None of the {len(kept):,} pictures can be read: {_listed(unreadable)}.")
     rows = {name: getattr(recipe, name)[kept] for name in ("ids", "splits", "attributes")}
+    notes = [*recipe.notes]
+    if any(flat):
+        notes.append(_flat_note(recipe.ids[flat], int(kept.sum())))
+
+    written = np.memmap(pixels.path, np.uint8, "r", shape=(len(rows["ids"]), *IMAGE_SHAPE))
+    probes = list(compress(probes, kept))
+    stays, told = sift(written, probes, rows["ids"], rows["splits"], recipe.repeats)
+    notes += told
+    if not stays.all():
+        pixels = _Pixels(folder / "some.u8")
+        places = np.flatnonzero(stays)
+        parts = (places[start : start + 64] for start in range(0, len(places), 64))
+        pixels.write(written[part].tobytes() for part in parts)
+        rows = {name: values[stays] for name, values in rows.items()}
+    del written  # Windows replaces no file that is open
+    pixels.path.replace(folder / "images.u8")
+    if len(rows["ids"]) < FEW and recipe.name != "synthetic":
+        notes.append(_counts_note(rows["splits"]))
+
     with open(folder / "rows.npz", "wb") as file:
-        np.savez(file, **rows, blocks=np.array(blocks))
+        np.savez(file, **rows, blocks=np.array(pixels.blocks))
         _flush(file)
+    content = pixels.content
     for values in rows.values():
         content.update(values.tobytes())
     manifest = {
         "name": recipe.name,
-        "shape": [int(kept.sum()), *IMAGE_SHAPE],
+        "shape": [len(rows["ids"]), *IMAGE_SHAPE],
         "made_from": fingerprint,
         "fingerprint": content.hexdigest(),
         "attribute_names": recipe.attribute_names,
-        "notes": recipe.notes,
+        "notes": notes,
         "unreadable": unreadable,
         "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
         "rows": _sum_of(folder / "rows.npz"),
@@ -211,6 +260,35 @@ def _write(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
             file.write(data)
             _flush(file)
     return manifest
+
+
+def _is_flat(image: bytes) -> bool:
+    """Whether runs of black, or of its first colour, fill at least half of a face."""
+    runs = max(image.count(image[:3] * RUN), image.count(bytes(3 * RUN)))
+    return 2 * runs * 3 * RUN >= IMAGE_BYTES
+
+
+def _flat_note(ids: np.ndarray, count: int) -> str:
+    return (
+        f"{len(ids):,} of the {count:,} pictures do not look like photographs: half of each or "
+        f"more is black or one colour, as masks and drawings are ({', '.join(ids[:3])}"
+        f"{', …' if len(ids) > 3 else ''}). Move them away if they are no faces."
+    )
+
+
+def _counts_note(splits: np.ndarray) -> str:
+    counts = np.bincount(splits, minlength=len(SPLITS))
+    train, valid, test = (f"{count:,}" for count in counts)
+    return (
+        f"Of these {len(splits):,} faces {train} are for training, {valid} for validation and "
+        f"{test} for testing."
+    )
+
+
+def _short(why: Exception) -> str:
+    """One line; PIL's reasons may hold a piece of the broken file."""
+    line = " ".join(str(why).encode("ascii", "backslashreplace").decode().split())
+    return f"{line[:100]}…" if len(line) > 100 else line or type(why).__name__
 
 
 def _flush(file) -> None:

@@ -7,20 +7,72 @@ import hashlib
 import os
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from vae_lib.errors import InputError
 from vae_lib.faces.cache import Recipe
-from vae_lib.faces.pictures import PREPROCESSING, SUFFIXES, Picture, decode
-from vae_lib.faces.verify import open_zip, read_member
+from vae_lib.faces.lists import (
+    ATTRIBUTES,
+    CELEBA_ID,
+    PARTITION,
+    SPLIT_WORDS,
+    clean,
+    face_id,
+    list_stem,
+    match,
+    parse_attributes,
+    parse_partition,
+)
+from vae_lib.faces.pictures import CELEBA_SIZE, PREPROCESSING, SUFFIXES, Picture, decode, size_of
+from vae_lib.faces.verify import open_zip, read_member, what_is
 
-ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
 ANNOTATIONS = tuple(f"{stem}{end}" for stem in (ATTRIBUTES, PARTITION) for end in (".txt", ".csv"))
-CELEBA_ID = re.compile(r"\d{6}\.(jpg|png)", re.IGNORECASE | re.ASCII)
+# Files that lie beside pictures without being any: not a word is lost about them.
+BESIDE = (
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".md",
+    ".rst",
+)
+BESIDE += (".html", ".htm", ".pdf", ".log", ".ini", ".db", ".lock", ".py", ".ipynb", ".sh", ".bat")
+BESIDE += (".pth", ".pt", ".ckpt", ".safetensors", ".part", ".md5", ".sha256", ".url", ".lnk")
+BESIDE += (".pts", ".license", "license", "licence", "readme", "copying")
+UNPACK = (".rar", ".7z", ".tar", ".tgz", ".tar.gz", ".gz", ".tar.bz2", ".tbz2", ".bz2", ".tar.xz")
+UNPACK += (".txz", ".xz", ".zst", ".tar.zst", ".zip", ".z01", ".001")
+TABLES = (
+    ".parquet",
+    ".arrow",
+    ".feather",
+    ".tfrecord",
+    ".tfrecords",
+    ".h5",
+    ".hdf5",
+    ".npz",
+    ".npy",
+)
+TABLES += (".mat", ".mdb", ".lmdb", ".pkl", ".pickle", ".bin", ".rec")
+# Folders that say which split their pictures belong to: train, val_images, "test set", train-0.zip.
+BESIDE_SPLIT = "(?:set|images?|imgs?|faces?|data|photos?|pictures?|split)?"
+SPLIT_FOLDER = re.compile(
+    rf"{BESIDE_SPLIT}[ _-]*({'|'.join(word for word in SPLIT_WORDS if word.isalpha())})"
+    rf"[ _-]*{BESIDE_SPLIT}[ _-]*\d*(?:\.zip)?",
+    re.IGNORECASE | re.ASCII,
+)
+NAMES = ("train", "valid", "test")
+LOOKED_AT = 24  # pictures whose sizes tell whether these are CelebA's aligned ones
 
 
 @dataclass(frozen=True)
@@ -28,7 +80,7 @@ class Source:
     """The files under one folder (or one zip), none of them opened yet.
 
     ``fingerprint`` hashes every file's name, size and time, so that a later open need not
-    look inside.
+    look inside. ``passed_over`` counts, by their endings, the files that are not read.
     """
 
     root: Path
@@ -36,6 +88,7 @@ class Source:
     zips: list[str]
     annotations: list[str]
     fingerprint: str
+    passed_over: Counter
 
 
 def find_source(data: Path) -> Source:
@@ -48,43 +101,59 @@ def find_source(data: Path) -> Source:
     """
     if not data.exists():
         raise InputError(f"There is no {data}. Give a folder of pictures, or a zip of them.")
-    if data.is_dir():
-        root = data
-        try:
-            stamps = sorted(_walk(data))
-            if not any(stamp.split("\0")[0].endswith(ANNOTATIONS) for stamp in stamps):
-                beside = [data.absolute().parent / name for name in ANNOTATIONS]
-                stamps += [_stamp(f"../{p.name}", p.stat()) for p in beside if p.is_file()]
-        except OSError as error:
-            raise InputError(f"Cannot list {error.filename}: {error.strerror}.") from error
-    elif data.suffix.lower() == ".zip":
-        root = data.parent
-        beside = [path for name in ANNOTATIONS for path in (root / name, *root.glob(f"*/{name}"))]
-        paths = [data, *filter(Path.is_file, beside)]
-        stamps = sorted(_stamp(path.relative_to(root).as_posix(), path.stat()) for path in paths)
-    else:
-        raise InputError(f"{data} is neither a folder nor a zip. Give the folder that it lies in.")
+    passed_over: Counter = Counter()
+    try:
+        if data.is_dir():
+            root = data
+            stamps = sorted(_walk(data, passed_over))
+            if not any(list_stem(PurePosixPath(s.split("\0")[0]).name) for s in stamps):
+                stamps += _lists_in(data.absolute().parent, "../")
+        else:
+            root, kind = data.parent, what_is(data) if data.is_file() else "a device"
+            if kind != "a zip" and data.suffix.lower() != ".zip":
+                raise InputError(
+                    f"{data} is neither a folder nor a zip, but {kind}. Name the folder or the zip "
+                    f"that holds the pictures{'; unpack this first' if 'archive' in kind else ''}."
+                )
+            beside = [path for name in ANNOTATIONS for path in root.glob(f"*/{name}")]
+            stamps = [_stamp(path.relative_to(root).as_posix(), path.stat()) for path in beside]
+            stamps = sorted([*stamps, _stamp(data.name, data.stat()), *_lists_in(root, "")])
+    except OSError as error:
+        raise InputError(f"Cannot list {error.filename}: {error.strerror}.") from error
 
     names = [stamp[: stamp.index("\0")] for stamp in stamps]
-    zips = [name for name in names if name.lower().endswith(".zip")]
-    annotations = [name for name in names if name.endswith(ANNOTATIONS)]
+    annotations = [name for name in names if list_stem(PurePosixPath(name).name)]
     pictures = [name for name in names if name.lower().endswith(SUFFIXES)]
+    zips = [name for name in names if name.lower().endswith(".zip")]
+    if not data.is_dir():
+        pictures, zips = [], [data.name]
     if not zips and not pictures:
         found = f"only {Path(annotations[0]).name}" if annotations else "neither"
+        if passed_over:
+            found = f"{'only ' * (not annotations)}{_listed(passed_over)}"
         raise InputError(
-            f"{data} should hold pictures or a zip of them, but holds {found}. "
-            "Put img_align_celeba.zip there, or run `vae download celeba`."
+            f"{data} should hold pictures or a zip of them, but holds {found}."
+            f"{_advice(passed_over)} Put img_align_celeba.zip there, or run `vae download celeba`."
         )
-    text = "\n".join([str(PREPROCESSING), *stamps])
+    text = "\n".join([str(PREPROCESSING), *stamps, *map(str, sorted(passed_over.items()))])
     digest = hashlib.sha256(text.encode(errors="surrogatepass"))
-    return Source(root, pictures, zips, annotations, digest.hexdigest())
+    return Source(root, pictures, zips, annotations, digest.hexdigest(), passed_over)
 
 
 def _stamp(name: str, stat: os.stat_result) -> str:
     return f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}"
 
 
-def _walk(root: Path) -> Iterator[str]:
+def _lists_in(folder: Path, prefix: str) -> list[str]:
+    """Stamps of the annotation lists right in a folder; none of a folder that may not be read."""
+    try:
+        entries = [entry for entry in os.scandir(folder) if list_stem(entry.name)]
+        return sorted(_stamp(prefix + e.name, e.stat()) for e in entries if e.is_file())
+    except PermissionError:
+        return []
+
+
+def _walk(root: Path, passed_over: Counter) -> Iterator[str]:
     """Stamps of the files that matter: plain strings, for there may be 200,000 of them."""
     wanted = (*SUFFIXES, ".zip")
     start = len(os.path.join(root, ""))
@@ -100,8 +169,50 @@ def _walk(root: Path) -> Iterator[str]:
                 continue
             if entry.is_dir():
                 folders.append(entry.path)
-            elif (name.lower().endswith(wanted) or name in ANNOTATIONS) and entry.is_file():
+            elif not name.lower().endswith(wanted) and not list_stem(name):
+                _pass_over(name, passed_over)
+            elif entry.is_file():
                 yield _stamp(entry.path[start:].replace(os.sep, "/"), entry.stat())
+
+
+def _pass_over(name: str, passed_over: Counter) -> None:
+    name = name.lower()
+    if name.endswith(BESIDE):
+        return
+    stem, dot, ending = name.rpartition(".")
+    if stem.endswith(".tar"):
+        ending = f"tar.{ending}"
+    known = stem and dot and len(ending) < 10 and ending.replace(".", "").isalnum()
+    passed_over[f".{ending}" if known else "no known ending"] += 1
+
+
+def _listed(passed_over: Counter) -> str:
+    """``20 .heic files and 3 with no known ending``, the most first."""
+    order = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
+    parts = [
+        f"{count:,} with {ending}"
+        if " " in ending
+        else f"{count:,} {ending} file{'s'[: count > 1]}"
+        for ending, count in order[:6]
+    ]
+    if len(order) > 6:
+        parts.append(f"{sum(count for _, count in order[6:]):,} others")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _advice(passed_over: Counter) -> str:
+    """What to do about files that are not read; nothing if there are none."""
+    if not passed_over:
+        return ""
+    said = []
+    if not passed_over.keys().isdisjoint(UNPACK):
+        said.append("unpack archives and parts of archives")
+    if not passed_over.keys().isdisjoint(TABLES):
+        said.append("save the pictures of tables as files")
+    if passed_over.keys() - {*UNPACK, *TABLES}:
+        said.append("save other pictures as JPEG or PNG")
+    advice = "; ".join(said)
+    return f" {advice[0].upper()}{advice[1:]}, to have them read."
 
 
 def read_source(source: Source, workers: int | None = None) -> Recipe:
@@ -123,34 +234,33 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     archives = {name: open_zip(source.root / name) for name in source.zips}
     listed = _find_annotation(PARTITION, source, archives)
     described = _find_annotation(ATTRIBUTES, source, archives)
-    pictures, notes = _named(
-        [Picture(name, str(source.root / name)) for name in source.pictures]
-        + [
-            Picture(f"{name}/{member.filename}", member, archive)
-            for name, archive in archives.items()
-            for member in archive.infolist()
-            if member.filename.lower().endswith(SUFFIXES) and not _is_hidden(member.filename)
-        ],
-        annotated=bool(listed or described),
-    )
-    if not pictures:
-        raise InputError(f"There is no picture in {', '.join(archives)} ({source.root}).")
+    passed_over = Counter(source.passed_over)
+    found = [Picture(clean(name), str(source.root / name)) for name in source.pictures]
+    for name, archive in archives.items():
+        found += _members(clean(name), archive, passed_over)
+    if not found:
+        raise InputError(
+            f"There is no picture in {', '.join(archives)} ({source.root})"
+            + (f", but {_listed(passed_over)}.{_advice(passed_over)}" if passed_over else ".")
+        )
+    pictures, notes = _named(found, annotated=bool(listed or described))
+    if passed_over:
+        notes.append(f"Passed over {_listed(passed_over)}.{_advice(passed_over)}")
 
+    repeats = "held out"
     if listed:
-        partition = parse_partition(*listed)
-        found = [picture for picture in pictures if picture.id in partition]
-        notes += _partition_notes(len(pictures), len(found), len(partition), listed[0])
-        pictures, splits = found, [partition[picture.id] for picture in found]
-        if 0 not in splits:
-            raise InputError(
-                f"{listed[0]} puts none of the pictures in {source.root} into the training "
-                "split (0). Remove it to split by file name, or add the training pictures."
-            )
+        splits, told = _splits_by_list(listed, [picture.id for picture in pictures])
+    elif by_folder := _splits_by_folder(pictures, found):
+        splits, told = by_folder
     else:
-        splits = [split_by_hash(picture.id) for picture in pictures]
-        notes.append(f"Without {PARTITION}.txt, faces are split 80/10/10 by a hash of their names.")
+        repeats = "once"
+        splits = _splits_by_hash([picture.id for picture in pictures])
+        told = [f"Without {PARTITION}.txt, faces are split 80/10/10 by a hash of their names."]
+    notes += told
 
-    order = sorted(range(len(pictures)), key=lambda row: (splits[row], pictures[row].id))
+    order = [row for row, split in enumerate(splits) if split is not None]
+    order.sort(key=lambda row: (splits[row], pictures[row].id))
+    splits = [splits[row] for row in order]
     pictures = [pictures[row] for row in order]
     ids = [picture.id for picture in pictures]
 
@@ -158,28 +268,39 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     if described:
         names, values = parse_attributes(*described)
         unknown = [""] * len(names)
-        table = np.array([values.get(id, unknown) for id in ids])
+        keys = match(values, ids)
+        table = np.array([unknown if key is None else values[key] for key in keys], "U2")
         attributes = np.select(
             [table == "1", table == "-1"], np.float32([1, -1]), np.float32("nan")
         )
-        if missing := sum(id not in values for id in ids):
+        if missing := keys.count(None):
             notes.append(f"{described[0]} lacks {missing:,} of the pictures: attributes NaN.")
 
+    name, told = _kind(pictures, [list[0] for list in (listed, described) if list])
     return Recipe(
-        name="celeba" if all(CELEBA_ID.fullmatch(id) for id in ids) else "faces",
+        name=name,
         ids=np.array(ids),
-        splits=np.array([splits[row] for row in order], np.uint8),
+        splits=np.array(splits, np.uint8),
         attributes=attributes,
         attribute_names=names,
-        notes=tuple(notes),
+        notes=(*notes, *told),
         images=decode(pictures, workers),
+        repeats="told" if name == "celeba" and listed else repeats,
     )
 
 
-def _face_id(name: str) -> str:
-    """CelebA's ids as its annotation files spell them, of PNGs too; else the relative path."""
-    base = name[name.rfind("/") + 1 :]
-    return f"{base[:6]}.jpg" if CELEBA_ID.fullmatch(base) else name
+def _members(name: str, archive: zipfile.ZipFile, passed_over: Counter) -> list[Picture]:
+    """The pictures of a zip; of two members of one name the later counts, as when unpacking."""
+    found = {}
+    for member in archive.infolist():
+        inner = clean(member.filename)
+        if inner.endswith("/") or _is_hidden(inner):
+            continue
+        if inner.lower().endswith(SUFFIXES):
+            found[inner] = Picture(f"{name}/{inner}", member, archive)
+        elif not list_stem(PurePosixPath(inner).name):
+            _pass_over(PurePosixPath(inner).name, passed_over)
+    return list(found.values())
 
 
 def _is_hidden(member: str) -> bool:
@@ -193,7 +314,9 @@ def _named(pictures: list[Picture], annotated: bool) -> tuple[list[Picture], lis
     Elsewhere men/000001.jpg and women/000001.jpg are two pictures: if any two share an id, all
     keep their whole paths, with the name of their zip.
     """
-    renamed = [p._replace(id=_face_id(p.path.filename if p.archive else p.id)) for p in pictures]
+    renamed = [
+        p._replace(id=face_id(clean(p.path.filename) if p.archive else p.id)) for p in pictures
+    ]
     first = {}
     for picture in renamed:
         first.setdefault(picture.id, picture)
@@ -203,15 +326,107 @@ def _named(pictures: list[Picture], annotated: bool) -> tuple[list[Picture], lis
     return list(first.values()), [f"Skipped {repeats:,} repeated file names."] if repeats else []
 
 
+def _splits_by_list(
+    listed: tuple[str, bytes], ids: list[str]
+) -> tuple[list[int | None], list[str]]:
+    partition = parse_partition(*listed)
+    keys = match(partition, ids)
+    found = len(ids) - keys.count(None)
+    if not found:
+        said = f"it names {next(iter(partition))!r}" if partition else "it is empty"
+        raise InputError(
+            f"{listed[0]} names none of the {len(ids):,} pictures, such as {ids[0]!r}: {said}. "
+            "Put the list there that belongs to them, or move it away to split by file name."
+        )
+    notes = []
+    if found < len(partition):
+        notes.append(f"Found {found:,} of the {len(partition):,} images that {listed[0]} lists.")
+    if found < len(ids):
+        notes.append(f"Left out {len(ids) - found:,} pictures that {listed[0]} does not list.")
+    return [None if key is None else partition[key] for key in keys], notes
+
+
+def _splits_by_folder(
+    pictures: list[Picture], found: list[Picture]
+) -> tuple[list[int | None], list[str]] | None:
+    """Folders or zips called train, val, test … are the splits, where that is what they mean.
+
+    It is if there is one for training and another one, or if all pictures lie in them. Where one
+    for validation lacks, a tenth of the training pictures is held out, since training needs it.
+    """
+    paths = {(p.path, id(p.archive)): p.id for p in found}
+
+    @cache
+    def folder_split(folder: str) -> tuple[int, str] | None:
+        """Split and name of the first folder on the way that is called like one."""
+        parts = [SPLIT_FOLDER.fullmatch(part) for part in folder.split("/")]
+        first = next((part for part in parts if part), None)
+        return first and (SPLIT_WORDS[first[1].lower()], first[0])
+
+    named = [folder_split(paths[p.path, id(p.archive)].rpartition("/")[0]) for p in pictures]
+    splits = [split[0] if split else None for split in named]
+    there = set(splits) - {None}
+    if not there or there == {0} or (0 not in there and None in splits):
+        return None
+    folders = sorted({split for split in named if split})
+    notes = [f"The folders {', '.join(folder for _, folder in folders)} are the splits."]
+    if outside := splits.count(None):
+        notes.append(f"Left out {outside:,} pictures that lie in none of these folders.")
+    if there == {0, 2}:
+        own = [row for row, split in enumerate(splits) if split == 0]
+        by_hash = _splits_by_hash([pictures[row].id for row in own])
+        for row, split in zip(own, by_hash, strict=True):
+            splits[row] = int(split == 1)
+        notes.append("There is none for validation: a tenth of the training pictures serves.")
+    return splits, notes
+
+
+def _splits_by_hash(ids: list[str]) -> list[int]:
+    """80/10/10; of ten pictures or more two at least are for validation and two for testing."""
+    splits = [split_by_hash(id) for id in ids]
+    for split in (1, 2) if len(ids) >= 10 else ():
+        training = sorted((_hash(ids[row]), row) for row, own in enumerate(splits) if own == 0)
+        for _, row in training[: max(0, 2 - splits.count(split))]:
+            splits[row] = split
+    return splits
+
+
+def _kind(pictures: list[Picture], lists: list[str]) -> tuple[str, list[str]]:
+    """``"celeba"`` or ``"faces"``, and why.
+
+    Six digits are a name that any export gives. CelebA has its aligned size besides, or, where
+    somebody made it smaller, one size and its lists; "in the wild" it has many sizes.
+    """
+    if not pictures or not all(CELEBA_ID.fullmatch(picture.id) for picture in pictures):
+        return "faces", []
+    some = pictures[:: -(-len(pictures) // LOOKED_AT)]
+    sizes = {size for picture in some if (size := size_of(picture))}
+    if sizes == {CELEBA_SIZE}:
+        return "celeba", ["These are CelebA's faces by their names and their size, 178x218."]
+    if lists and len(sizes) < 2:
+        return "celeba", [f"These are CelebA's faces by their names and by {' and '.join(lists)}."]
+    reason = f"{len(sizes)} sizes" if len(sizes) > 1 else "another size and no list of CelebA's"
+    if lists:
+        reason += ', as CelebA "in the wild" has'
+    return "faces", [
+        f"Their names are like those of CelebA's aligned faces, but they have {reason}, not "
+        "178x218 pixels: they are called faces, not CelebA."
+    ]
+
+
 def _find_annotation(
     stem: str, source: Source, archives: dict[str, zipfile.ZipFile]
 ) -> tuple[str, bytes] | None:
     """Name and content of the file nearest to the top; Kaggle's is in the zip itself."""
 
     def nearest(names: list[str]) -> str | None:
-        found = [name for name in names if PurePosixPath(name).name in ANNOTATIONS]
-        found = [name for name in found if PurePosixPath(name).stem == stem]
-        return min(found, key=lambda name: (name.count("/"), name), default=None)
+        found = [name for name in names if list_stem(PurePosixPath(clean(name)).name) == stem]
+
+        def rank(name: str) -> tuple:
+            path = clean(name)
+            return path.count("/"), PurePosixPath(path).name not in ANNOTATIONS, path
+
+        return min(found, key=rank, default=None)
 
     if name := nearest(source.annotations):
         try:
@@ -219,9 +434,9 @@ def _find_annotation(
         except OSError as error:
             raise InputError(f"Cannot read {source.root / name}: {error.strerror}.") from error
     for zip_name, archive in archives.items():
-        if name := nearest(archive.namelist()):
+        if name := nearest([name for name in archive.namelist() if not _is_hidden(clean(name))]):
             try:
-                return name, read_member(archive, archive.getinfo(name))
+                return clean(name), read_member(archive, archive.getinfo(name))
             except (InputError, OSError) as error:
                 raise InputError(
                     f"{name} in {source.root / zip_name} cannot be read: {error}. Put a readable "
@@ -230,76 +445,10 @@ def _find_annotation(
     return None
 
 
-def _partition_notes(pictures: int, found: int, listed: int, name: str) -> list[str]:
-    notes = []
-    if found < listed:
-        notes.append(f"Found {found:,} of the {listed:,} images that {name} lists.")
-    if found < pictures:
-        notes.append(f"Left out {pictures - found:,} pictures that {name} does not list.")
-    return notes
-
-
-def _fields(name: str, text: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each line that is not empty; the aligned .txt or Kaggle's .csv."""
-    separator = "," if name.endswith(".csv") else None
-    for number, line in enumerate(text.decode("utf-8-sig", errors="replace").split("\n"), 1):
-        if line.strip():
-            yield number, [field.strip() for field in line.strip().split(separator)]
-
-
-def parse_partition(name: str, text: bytes) -> dict[str, int]:
-    """Read ``list_eval_partition.txt`` or ``.csv``: the split of each id (0, 1 or 2).
-
-    Raises
-    ------
-    InputError
-        With the file's name and the line's number, where a line is not an id and a split.
-    """
-    partition = {}
-    for number, fields in _fields(name, text):
-        if number == 1 and fields == ["image_id", "partition"]:
-            continue
-        if len(fields) != 2 or fields[1] not in ("0", "1", "2"):
-            raise InputError(
-                f"{name}, line {number}: expected a file name and 0, 1 or 2, found "
-                f"{_shown(fields)}. Download the file again."
-            )
-        partition[_face_id(fields[0])] = int(fields[1])
-    return partition
-
-
-def parse_attributes(name: str, text: bytes) -> tuple[tuple[str, ...], dict[str, list[str]]]:
-    """Read ``list_attr_celeba.txt`` or ``.csv``: the attributes' names, each id's ±1 as text.
-
-    Raises
-    ------
-    InputError
-        With the file's name and the line's number, where a line does not fit the header.
-    """
-    names, values = (), {}
-    for number, fields in _fields(name, text):
-        if number == 1 and len(fields) == 1 and fields[0].isdigit():
-            continue  # the number of rows
-        if not names:
-            names = tuple(fields[1:] if name.endswith(".csv") else fields)
-            if not names or {"-1", "1"} & set(names):
-                raise InputError(f"{name}, line {number}: expected the names of the attributes.")
-        elif len(fields) != len(names) + 1 or not {"-1", "1"}.issuperset(fields[1:]):
-            raise InputError(
-                f"{name}, line {number}: expected a file name and {len(names)} values, each -1 "
-                f"or 1, found {_shown(fields)}. Download the file again."
-            )
-        else:
-            values[_face_id(fields[0])] = fields[1:]
-    return names, values
-
-
-def _shown(fields: list[str]) -> str:
-    line = " ".join(fields)
-    return f"{len(fields)} fields, {line[:60]!r}{'…' if len(line) > 60 else ''}"
-
-
 def split_by_hash(face_id: str) -> int:
     """Split 0, 1 or 2 (80/10/10) of a face from its name alone, the same on every machine."""
-    tenth = int.from_bytes(hashlib.sha256(face_id.encode(errors="surrogatepass")).digest()) % 10
-    return max(0, tenth - 7)
+    return max(0, _hash(face_id) % 10 - 7)
+
+
+def _hash(face_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(face_id.encode(errors="surrogatepass")).digest())

@@ -151,6 +151,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(scaled, out=scaled).astype(np.uint8))
 
 
+def size_of(picture: Picture) -> tuple[int, int] | None:
+    """Width and height as its file says; None if it cannot be read."""
+    try:
+        return _open_image(picture.read()).size
+    except Exception:  # `decode` will say why
+        return None
+
+
 def decode(
     pictures: list[Picture], workers: int | None = None
 ) -> Iterator[list[bytes | Exception]]:

@@ -12,6 +12,20 @@ from vae_lib.errors import InputError
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 MAX_BYTES = 400_000_000  # of one picture or list: more than 50 million pixels of 8 bytes
 PIECE = 32  # bytes of a bzip2 member at a time, of which each may turn into a megabyte
+KINDS = (
+    (b"PK\3\4", "a zip"),
+    (b"PK\5\6", "a zip"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"\x1f\x8b", "a gzip archive (.tgz, .tar.gz)"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"(\xb5/\xfd", "a Zstandard archive"),
+    (b"PAR1", "a Parquet table"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\xff\xd8\xff", "one picture"),
+    (b"\x89PNG", "one picture"),
+)
 ELSEWHERE = f"Try again tomorrow, use `--source kaggle`, or save the files by hand from {PAGE}."
 
 
@@ -130,6 +144,17 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         raise InputError(str(error) or type(error).__name__) from error
 
 
+def what_is(path: Path) -> str:
+    """What a file is by its first bytes: ``"a zip"``, ``"a RAR archive"`` …"""
+    return _kind(_head(path))
+
+
+def _kind(head: bytes) -> str:
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    return next((kind for start, kind in KINDS if head.startswith(start)), "another file")
+
+
 def verify_list(path: Path, md5: str) -> None:
     """Check that an annotation list is no web page, and has the published MD5 sum.
 
@@ -138,7 +163,7 @@ def verify_list(path: Path, md5: str) -> None:
     InputError
         If it is or has not.
     """
-    _refuse_page(_head(path), str(path))
+    refuse_page(_head(path), str(path))
     if (found := _md5(path)) != md5:
         raise InputError(f"{path} has the MD5 sum {found}, expected CelebA's own {md5}.")
 
@@ -148,7 +173,7 @@ def _head(path: Path) -> bytes:
         return file.read(1 << 16)
 
 
-def _refuse_page(head: bytes, where: str) -> None:
+def refuse_page(head: bytes, where: str) -> None:
     page = head.decode("utf-8", "replace").lower()
     if "<html" not in page and "<!doctype html" not in page:
         return
@@ -166,12 +191,12 @@ def refuse_other_than_zip(head: bytes, where: str) -> None:
     """Raise InputError unless ``head``, the first bytes of ``where``, can begin a zip."""
     if head.startswith(b"PK"):
         return
-    _refuse_page(head, where)
+    refuse_page(head, where)
     if not head:
         raise InputError(f"{where} is empty; expected a zip of faces. Download it again.")
     raise InputError(
-        f"{where} begins with {head[:4]!r}, expected b'PK': it is no zip. "
-        "Take the zip from another source."
+        f"{where} begins with {head[:4]!r}, expected b'PK': it is {_kind(head)}, no zip. "
+        "Take the zip from another source, or unpack this one."
     )
 
 
