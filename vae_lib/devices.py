@@ -102,7 +102,7 @@ def _why_not(device: torch.device) -> str | None:
         said = str(error).strip().partition("\n")[0].rstrip(".")
         if is_out_of_memory(error):
             return f"its memory is full ({said}); close other notebooks that use it"
-        if "no kernel image" in said:
+        if "kernel image" in said:
             return f"this PyTorch ({torch.__version__}) has no kernels for it ({said})"
         return said
     return None

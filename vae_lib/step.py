@@ -26,7 +26,7 @@ UNCHECKED = {
 
 @functools.cache
 def _warm_up_stream(device: torch.device) -> torch.cuda.Stream:
-    """One stream for every capture of the process: cuBLAS keeps 32 MiB for each that it has seen."""
+    """One for all captures of the process: cuBLAS keeps 32 MiB for every stream it has seen."""
     return torch.cuda.Stream()
 
 
