@@ -9,11 +9,11 @@ import base64
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
-import tomllib
 from pathlib import Path
 
 import nbformat
@@ -186,7 +186,7 @@ def _check_outputs(path: Path) -> None:
                 )
 
 
-def stage(chosen: dict[str, Path], repository_url: str) -> Path:
+def stage(chosen: dict[str, Path]) -> Path:
     """Lay pages and notebooks out as they lie in the repository, and write what is generated."""
     import tables
 
@@ -198,40 +198,33 @@ def stage(chosen: dict[str, Path], repository_url: str) -> Path:
     for page in [*BOOK.glob("*.md"), BOOK / "references.bib"]:
         shutil.copyfile(page, source / "book" / page.name)
     shutil.copytree(ROOT / "results" / "figures", source / "book" / "figures")
-    fragments = tables.fragments() | {"colab": colab_note(repository_url)}
-    for name, text in fragments.items():
+    for name, text in tables.fragments().items():
         (generated / f"{name}.md").write_text(text, encoding="utf-8")
     for name, path in chosen.items():
         notebook = nbformat.read(path, as_version=4)
         if path.parent != ROOT / "notebooks":
             notebook.metadata["mystnb"] = {"execution_mode": "off"}  # it was executed already
-        if repository_url:
-            note = nbformat.v4.new_markdown_cell(colab_note(repository_url))
-            notebook.cells.insert(1, note)
         nbformat.write(notebook, source / "notebooks" / name)
     return source
 
 
-def colab_note(repository_url: str) -> str:
-    """How to install the package in Colab; empty where no repository is named.
-
-    Colab's own PyTorch stays: the package comes without its dependencies, and pip leaves alone
-    what already satisfies the others.
-    """
-    if not repository_url:
-        return ""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]["course"]
-    wanted = [
-        name
-        for name in project["dependencies"] + extras
-        if not name.startswith(("torch>", "torchvision", "numpy", "pillow", "jupyterlab"))
-    ]
-    return (
-        "```{tip}\n:class: dropdown\nIn Colab, run this in a first cell. It leaves Colab's own "
-        f"PyTorch as it is.\n\n    %pip install --no-deps git+{repository_url}\n"
-        f"    %pip install {' '.join(wanted)}\n```\n"
-    )
+def write_address(address: str) -> None:
+    """Write the repository's address where the book and the notebooks' first cells read it."""
+    if not re.fullmatch(r"https?://[^\s\"'\\]+|", address):
+        raise BuildError(
+            f"{address} is no address; expected https://github.com/somebody/something."
+        )
+    places = {BOOK / "_config.yml": r'^repository_url: "(.*)"'}
+    places |= dict.fromkeys((ROOT / "notebooks").glob("*.ipynb"), r'"REPOSITORY = \\"(.*?)\\"')
+    texts = {}
+    for path, pattern in places.items():
+        text = path.read_text(encoding="utf-8")
+        found = re.search(pattern, text, re.M)
+        if found is None:
+            raise BuildError(f"{path} has no line for the address, {pattern}.")
+        texts[path] = text[: found.start(1)] + address.rstrip("/") + text[found.end(1) :]
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
 
 
 def final_config(repository_url: str, static: Path) -> dict:
@@ -281,7 +274,7 @@ def build(executed: Path | None = None, celeba: bool = False, repository_url: st
     config = yaml.safe_load((BOOK / "_config.yml").read_text(encoding="utf-8"))
     repository_url = (repository_url or config["repository_url"] or "").rstrip("/")
     static = fetch_scripts()
-    source = stage(choose_notebooks(executed), repository_url)
+    source = stage(choose_notebooks(executed))
     final = BUILD / "_config.yml"
     final.write_text(
         yaml.safe_dump(final_config(repository_url, static), sort_keys=False), encoding="utf-8"
@@ -316,8 +309,16 @@ def main() -> int:
         action="store_true",
         help="execute with CELEBA_ROOT; for yourself only, since CelebA may not be published",
     )
+    parser.add_argument(
+        "--address",
+        metavar="URL",
+        help="write the repository's address into the settings and the notebooks, and stop there",
+    )
     arguments = parser.parse_args()
     try:
+        if arguments.address is not None:
+            write_address(arguments.address)
+            return 0
         pages = build(arguments.executed and arguments.executed.resolve(), arguments.celeba)
     except BuildError as error:
         print(f"book: {error}", file=sys.stderr)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -351,22 +352,45 @@ def test_a_copy_that_was_not_executed_or_failed_is_refused(book, tmp_path, outpu
 # The repository's address.
 
 
-def test_buttons_and_the_line_for_colab_appear_with_the_repositorys_address(book, tmp_path):
+def test_buttons_appear_with_the_repositorys_address(book, tmp_path):
     buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
     without = book.final_config("", tmp_path)
     assert not any(without["html"][button] for button in buttons)
     assert "colab_url" not in without["launch_buttons"]
-    assert book.colab_note("") == ""
 
     address = "https://github.com/somebody/something"
     config = book.final_config(address, tmp_path)
     assert all(config["html"][button] for button in buttons)
     assert {"colab_url", "binderhub_url"} <= set(config["launch_buttons"])
     assert config["repository"]["url"] == address
-    note = book.colab_note(address)
-    assert f"%pip install --no-deps git+{address}" in note
-    assert "ipywidgets" in note
-    assert not re.search(r"\b(torch|torchvision|numpy)\b", note)
+
+
+def test_one_command_writes_the_address_into_the_book_and_every_notebook(
+    book, tmp_path, monkeypatch
+):
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    (tmp_path / "book").mkdir()
+    shutil.copy(BOOK / "_config.yml", tmp_path / "book")
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    monkeypatch.setattr(book, "BOOK", tmp_path / "book")
+
+    def addresses() -> set[str]:
+        config = yaml.safe_load((tmp_path / "book" / "_config.yml").read_text(encoding="utf-8"))
+        notebooks = [nbformat.read(p, as_version=4) for p in (tmp_path / "notebooks").iterdir()]
+        cells = [next(c for c in n.cells if c.cell_type == "code").source for n in notebooks]
+        assert len(cells) == 3
+        return {config["repository_url"]} | {
+            re.search(r'^REPOSITORY = "(.*?)"', cell, re.M)[1] for cell in cells
+        }
+
+    assert len(addresses()) == 1  # as committed: the one that the buttons open
+    for address in ("https://github.com/somebody/something/", "https://github.com/b/c"):
+        monkeypatch.setattr(sys, "argv", ["build.py", "--address", address])
+        assert book.main() == 0
+        assert addresses() == {address.rstrip("/")}
+    monkeypatch.setattr(sys, "argv", ["build.py", "--address", 'x" + y'])
+    assert book.main() == 1
+    assert addresses() == {address}
 
 
 # Scripts from npm.

@@ -68,7 +68,8 @@ def test_the_objectives_return_word_for_word_as_the_recap(notebook):
 
 
 def test_the_notebook_can_be_read_in_a_class(notebook):
-    assert 45 <= len(notebook.cells) <= 60
+    read = [c for c in notebook.cells if "remove-cell" not in c.metadata.get("tags", [])]
+    assert 45 <= len(read) <= 60
     words = sum(len(text.split()) for text in sources(notebook, "markdown"))
     assert 2_500 <= words <= 3_500
     lines = [len(text.splitlines()) for text in sources(notebook, "code")]
@@ -189,8 +190,24 @@ def test_nothing_is_written_for_one_viewer_alone(notebook):
         assert "$$" not in text
 
 
+def test_the_first_cell_of_code_installs_the_course_only_where_it_is_missing(notebook, monkeypatch):
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    assert cell.metadata["tags"] == ["remove-cell"]  # a page of the book has nothing to install
+    ran = []
+    monkeypatch.setattr("subprocess.run", lambda command, **options: ran.append(command))
+    exec(cell.source, {})
+    assert ran == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    source = re.sub(r'^REPOSITORY = ".*?"', 'REPOSITORY = ""', cell.source, flags=re.M)
+    with pytest.raises(AssertionError, match="vae_lib is not installed here"):
+        exec(source, {})
+    exec(source.replace('REPOSITORY = ""', 'REPOSITORY = "https://a/b"'), {})
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    assert ran == [[*pip, "vae-lib[colab] @ git+https://a/b"]]  # a list: no shell reads it
+
+
 def test_the_course_opens_with_a_minute_of_play():
-    first, play, explorer = nbformat.read(PATHS[0], as_version=4).cells[:3]
+    first, _, play, explorer = nbformat.read(PATHS[0], as_version=4).cells[:4]
     assert play.source.startswith("## Play first\n\n*Core · 1 minute*")
     assert "$" not in first.source + play.source
     assert [item.count("?") for item in bullets(play.source)] == [1, 1, 1]
