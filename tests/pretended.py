@@ -165,7 +165,7 @@ class Redirect(TorchFunctionMode):
                 f"{generator.device.type}"
             )
         from_gpu = bool(args) and isinstance(args[0], OnGpu)
-        if target is None or (target == "cpu" and not from_gpu):
+        if target in (None, "meta") or (target == "cpu" and not from_gpu):
             return function(*args, **kwargs)
         del kwargs["device"]
         if target == "cpu":
@@ -262,7 +262,7 @@ def pretended(kind: str = "cuda", **state: object) -> Iterator[Gpu]:
         torch.accelerator: {"current_stream": lambda device=None: Stream()},
         torch.__future__: {"get_overwrite_module_params_on_conversion": lambda: True},
         torch: {"Generator": Generator, "autocast": autocast},
-        gpu: {"kind": kind} | state,
+        gpu: {"kind": kind, "allocations": None} | state,
     }
     with pytest.MonkeyPatch.context() as patch:
         for module, values in stand_ins.items():

@@ -146,9 +146,3 @@ def test_one_gpu_of_several_named_for_several_ranks_and_too_many_ranks_are_refus
 def test_without_torchrun_nothing_is_joined(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert join_processes("cuda:1") == (0, "cuda:1")
-
-
-def test_a_pytorch_that_knows_nothing_of_the_processor_takes_float32(monkeypatch):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert not devices.faster_in_bfloat16(torch.device("cpu"))
-    assert devices.processor_name(torch.device("cpu"))

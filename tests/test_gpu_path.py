@@ -173,8 +173,8 @@ def test_the_attribute_classifier_trains(kind):
     assert classifier.attribute_names == ("Smiling", "Young")
 
 
-def test_a_sweep_measures_what_the_cpus_does(faces, float32, tmp_path):
-    recipe = replace(CONFIG, epochs=1)
+def test_a_sweep_measures_what_the_cpus_does(float32, tmp_path):
+    recipe, faces = replace(CONFIG, epochs=1), few_celeba()  # no factors: scoring them takes long
     expected = sweep(recipe, faces, tmp_path / "cpu", [4.0], [0], device="cpu")
     with pretended():
         found = sweep(recipe, faces, tmp_path / "gpu", [4.0], [0])
@@ -227,3 +227,27 @@ def test_training_on_the_cpu_asks_no_gpu(faces, monkeypatch):
     )
     monkeypatch.setattr(torch.accelerator, "current_stream", asked)
     assert losses(train(replace(CONFIG, epochs=1), faces, device="cpu"))
+
+
+def test_looks_at_a_model_on_a_full_gpu_are_sentences(faces):
+    images = faces.split("test").images
+    with pretended() as gpu:
+        model, _ = load_pretrained("vae_synthetic", "cuda")
+        codes = encode_images(model, images)[0]
+        looks = {
+            "encode": lambda: encode_images(model, images),
+            "decode": lambda: decode_images(model, codes),
+            "evaluate": lambda: evaluate(model, images),
+            "load": lambda: load_pretrained("vae_synthetic", "cuda"),
+            "explore": lambda: explore({"mine": model}, faces=faces, device="cuda"),
+        }
+        for look in looks.values():
+            for gpu.allocations in (0, 4):
+                with pytest.raises(InputError, match=r"Memory ran out|memory is full"):
+                    look()
+
+
+def test_compiling_on_a_gpu_without_triton_is_refused(faces, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pretended(), pytest.raises(InputError, match="needs Triton"):
+        Training(replace(CONFIG, compile=True), faces)

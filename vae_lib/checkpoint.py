@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from vae_lib.config import VAEConfig
+from vae_lib.devices import memory_as_sentence
 from vae_lib.errors import InputError, foreign
 from vae_lib.model import VAE, unwrap
 
@@ -346,7 +347,8 @@ def load_weights(
     with torch.random.fork_rng(devices=[]):  # a new model draws weights; nobody else should notice
         model = VAE(found)
     model.load_state_dict(weights)
-    return model.to(device).eval(), metadata
+    with memory_as_sentence("load the model on the CPU"):
+        return model.to(device).eval(), metadata
 
 
 def _misfit(weights: Any, config: VAEConfig) -> str:

@@ -213,8 +213,7 @@ def processor_name(device: torch.device) -> str:
 def faster_in_bfloat16(device: torch.device) -> bool:
     """Whether bf16 autocast pays: CUDA GPUs with bf16 units and CPUs with AMX tiles.
 
-    A CPU without AMX also *runs* bf16, at less than half its fp32 speed. Before PyTorch 2.11
-    nothing tells whether there are such tiles, and fp32 is taken.
+    A CPU without AMX also *runs* bf16, at less than half its fp32 speed.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)

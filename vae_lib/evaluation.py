@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_lib.devices import memory_as_sentence
 from vae_lib.errors import InputError
 from vae_lib.faces.batches import to_pixels
 from vae_lib.model import VAE, check_finite, in_eval_mode, unwrap
@@ -45,6 +46,7 @@ class Evaluation:
         }
 
 
+@memory_as_sentence("choose a smaller batch_size, or load the model on the CPU")
 @torch.no_grad()
 def evaluate(
     model: VAE, images: np.ndarray, *, seed: int = 0, batch_size: int = 256, ssim: bool = False

@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import nn
 
-from vae_lib.devices import choose_device
+from vae_lib.devices import choose_device, memory_as_sentence
 from vae_lib.errors import InputError, missing_package
 from vae_lib.faces.dataset import Faces
 from vae_lib.faces.pictures import FORMATS, MAX_PIXELS, SIDE, to_rgb
@@ -48,6 +48,7 @@ PREVIEW_SIDE = 360
 EYES = tuple(((x + 0.5 - 15) * SIDE / 148, (111 + 0.5 - 35) * SIDE / 148) for x in (69.5, 108.0))
 
 
+@memory_as_sentence('explore with device="cpu"')
 def explore(
     models: str | Path | VAE | Sequence[str | Path | VAE] | Mapping[str, str | Path | VAE],
     *,

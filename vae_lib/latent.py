@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_lib.devices import memory_as_sentence
 from vae_lib.errors import InputError
 from vae_lib.evaluation import check_images
 from vae_lib.faces.batches import to_pixels
@@ -16,6 +17,7 @@ CURE = ": its weights are damaged or have run away. Train it again, or copy the 
 NUMBERS = "hold NaN or infinity; codes are finite numbers, about −3 to 3."
 
 
+@memory_as_sentence("give fewer images at a time, or load the model on the CPU")
 @torch.no_grad()
 def encode_images(
     model: VAE, images: np.ndarray, batch_size: int = 256
@@ -55,6 +57,7 @@ def encode_images(
     return mu, logvar
 
 
+@memory_as_sentence("give fewer codes at a time, or load the model on the CPU")
 @torch.no_grad()
 def decode_images(model: VAE, z: Tensor | np.ndarray) -> np.ndarray:
     """Decode codes (n, latent_size), in eval mode, to images, uint8 of shape (n, h, w, 3).

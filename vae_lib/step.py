@@ -1,12 +1,14 @@
 """One optimizer step, in the fastest form that the device knows."""
 
 import functools
+import importlib.util
 import warnings
 
 import torch
 from torch import Tensor, nn
 
 from vae_lib.devices import faster_in_bfloat16, is_out_of_memory
+from vae_lib.errors import InputError
 from vae_lib.faces.batches import flip_some, to_pixels
 from vae_lib.model import unwrap
 from vae_lib.objective import (
@@ -71,6 +73,11 @@ class Step:
         self.model, self.vae, self.device = model, unwrap(model), device
         self.kind, self.beta, self.gamma, self.train_images = kind, beta, gamma, train_images
         self.bfloat16 = faster_in_bfloat16(device)
+        if compile and device.type == "cuda" and importlib.util.find_spec("triton") is None:
+            raise InputError(
+                "--compile needs Triton on a GPU, and PyTorch brings it on Linux alone: leave "
+                "--compile out, or install a Triton that fits this PyTorch."
+            )
         self.optimizer = torch.optim.Adam(
             model.parameters(),
             lr=learning_rate,
