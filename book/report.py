@@ -1,8 +1,9 @@
 """From the results of single runs to one file of numbers, the figures and the README's tables.
 
-python book/report.py        writes results/numbers.json, results/figures, README.md's tables
-python book/report.py --pca  first measures PCA at the runs' rates, and the models in the box and
-                             linear VAEs of their rates by sampled codes; wants CELEBA_ROOT
+python book/report.py            writes results/numbers.json, results/figures, README.md's tables
+python book/report.py --pca      first measures PCA at the runs' rates, and the models in the box
+                                 and linear VAEs of their rates by sampled codes; wants CELEBA_ROOT
+python book/report.py --sampled  first measures MIG of sampled codes, of the study's models
 """
 
 import argparse
@@ -12,12 +13,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from scipy.stats import spearmanr
 
 from vae_lib import figures
 from vae_lib.checkpoint import write_atomically
@@ -31,8 +34,12 @@ from vae_lib.study import (
     Summary,
     best_and_worst,
     compare_at_equal_kl,
+    mig_ceiling,
+    prices,
     read_runs,
-    share_of_setting,
+    scores_of_factors,
+    share_of_wins,
+    share_with_interval,
     summarise,
 )
 
@@ -85,10 +92,14 @@ def numbers(results: Path = RESULTS) -> dict[str, Any]:
             "runs": [_run(run) for run in celeba],
             "pca": yardstick,
             "equal_nats": [_at_its_nats(name, yardstick) for name in yardstick.get("networks", {})],
+            "prices": _prices(celeba),
         },
         "synthetic": {
             "settings": [_summary(s) for s in summarise(drawn)],
             "runs": [_run(run) for run in drawn],
+            "prices": _prices(drawn),
+            "by_factors": _by_factors(drawn),
+            "sampled": _read(results / "synthetic" / "sampled.json"),
         },
         "models": {name: _model(name, facts) for name, facts in shipped().items()},
     }
@@ -96,8 +107,10 @@ def numbers(results: Path = RESULTS) -> dict[str, Any]:
     seeds = Counter(run.setting for run in betas)
     if len(seeds) > 1 and min(seeds.values()) > 1:  # a lone seed would hide how seeds differ
         found["synthetic"]["share_of_beta"] = {
-            name: share_of_setting(betas, name) for name in ("psnr", *METRICS)
+            name: _share(betas, name) for name in ("psnr", *METRICS)
         }
+        found["synthetic"]["wins"] = {name: _wins(betas, name) for name in METRICS}
+        found["synthetic"]["rank_of_mig"] = _rank_of_mig(betas)
         compared = [c for name in ("psnr", *METRICS) for c in compare_at_equal_kl(drawn, name)]
         found["synthetic"]["at_equal_kl"] = [
             vars(c)
@@ -105,6 +118,98 @@ def numbers(results: Path = RESULTS) -> dict[str, Any]:
             if math.isfinite(c.sd)  # several seeds here too
         ]
     return found
+
+
+def _share(betas: list[Run], name: str) -> dict[str, float]:
+    """How much of a measure's variance is β's; the interval rounded to what its draws can tell."""
+    share = vars(share_with_interval(betas, name))
+    if math.isnan(share["low"]):
+        return {key: value for key, value in share.items() if key not in ("low", "high")}
+    return share | {end: round(share[end], 2) for end in ("low", "high")}
+
+
+def _wins(betas: list[Run], name: str) -> list[dict[str, float]]:
+    """How often the larger of two β scores higher: of neighbours, and of the first and β = 8."""
+    settings = sorted({run.setting for run in betas})
+    pairs = [*pairwise(settings), (settings[0], 8.0)]
+    return [
+        {"from": a, "to": b, "share": share_of_wins(betas, name, a, b)}
+        for a, b in dict.fromkeys(pairs)
+        if a != b and b in settings
+    ]
+
+
+def _rank_of_mig(betas: list[Run]) -> dict[str, dict[str, float]]:
+    """Spearman's rank correlation of MIG with what is known without the factors.
+
+    Over all β-VAEs, and its mean within a β.
+    """
+    known: dict[str, Callable[[Run], float]] = {
+        "kl": lambda run: run.measures["kl"],
+        "loss": lambda run: run.measures["excess"] + run.setting * run.measures["kl"],
+    }
+    groups = [[r for r in betas if r.setting == b] for b in sorted({r.setting for r in betas})]
+    found = {}
+    for name, of in known.items():
+        all_runs, *within = (
+            float(spearmanr([r.measures["mig"] for r in runs], [of(r) for r in runs]).statistic)
+            for runs in (betas, *groups)
+            if len(runs) > 2  # of two points every ranking agrees or disagrees
+        )
+        found[name] = {"all": all_runs} | ({"within": float(np.mean(within))} if within else {})
+    return found
+
+
+def _prices(runs: list[Run]) -> list[dict[str, float]]:
+    """What a nat cost between neighbouring β, over all pairs of their seeds."""
+    return [
+        {
+            "from": one,
+            "to": two,
+            "pairs": paid.size,
+            "inside": int(((one <= paid) & (paid <= two)).sum()),
+            "lowest": float(paid.min()),
+            "highest": float(paid.max()),
+        }
+        for (one, two), paid in prices(runs).items()
+        if np.isfinite(paid).all()
+    ]
+
+
+def _by_factors(runs: list[Run]) -> list[dict[str, Any]]:
+    """For each setting the scores of all factors, of all but glasses, and of what is learned.
+
+    Learned is a factor whose informativeness at the smallest β is above ½; the others are below
+    0.1 there.
+    """
+    betas = [run for run in runs if run.objective == "beta-vae"]
+    if not betas:
+        return []
+    names = betas[0].factors
+    first = [run for run in betas if run.setting == min(run.setting for run in betas)]
+    told = np.mean([run.per_factor("informativeness") for run in first], axis=0)
+    learned = [name for name, share in zip(names, told, strict=True) if share > 0.5]
+    kinds = {
+        "all": list(names),
+        "without_glasses": [name for name in names if name != "glasses"],
+        "learned": learned,
+        "learned_without_glasses": [name for name in learned if name != "glasses"],
+    }
+
+    def mean(of: Callable[[Run], float], group: list[Run]) -> float:
+        return float(np.mean([of(run) for run in group]))
+
+    glasses, rows = names.index("glasses"), []
+    for s in summarise(runs):
+        group = [r for r in runs if (r.objective, r.setting) == (s.objective, s.setting)]
+        row: dict[str, Any] = {"objective": s.objective, "setting": s.setting}
+        for kind, factors in kinds.items():
+            scores = [scores_of_factors(run, factors) for run in group]
+            row[kind] = {n: float(np.mean([each[n] for each in scores])) for n in scores[0]}
+        row["glasses"] = mean(lambda run: run.per_factor("informativeness")[glasses], group)
+        row["mig_ceiling"] = mean(mig_ceiling, group)
+        rows.append(row)
+    return rows
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -217,6 +322,24 @@ def measure_yardstick() -> None:
     rates = [rate for _, rate in sizes] + [round(n["kl"], 1) for n in networks.values()]
     measured = measure_pca(faces, counts, nats=rates)
     _write_json(RESULTS / "celeba" / "pca.json", measured | {"networks": networks})
+
+
+def measure_sampled() -> None:
+    """MIG of posterior means, and of one sample each as Chen et al. 2018 take it, of the box."""
+    from vae_lib.disentanglement import mig, silence_collapsed
+    from vae_lib.faces.synthetic import FACTORS, synthetic_faces
+    from vae_lib.latent import encode_images
+    from vae_lib.sweep import METRIC_FACES, METRIC_SEED
+
+    images, factors = synthetic_faces(METRIC_FACES, seed=METRIC_SEED)  # as the runs were scored
+    discrete = [factor.binary for factor in FACTORS]
+    found = {}
+    for name in (BEST, WORST):
+        mu, logvar = encode_images(load_pretrained(name)[0], images)
+        noise = np.random.default_rng(0).standard_normal(mu.shape)
+        codes = {"means": silence_collapsed(mu, logvar), "samples": mu + np.exp(logvar / 2) * noise}
+        found[name] = {kind: mig(z, factors, discrete=discrete) for kind, z in codes.items()}
+    _write_json(RESULTS / "synthetic" / "sampled.json", found)
 
 
 def network_psnr(name: str, images: np.ndarray) -> dict[str, float]:
@@ -353,12 +476,18 @@ def _synthetic_table(found: dict[str, Any]) -> str:
 
 
 def share_row(found: dict[str, Any], names: Iterable[str]) -> str:
-    """The last row of a table of these measures: how much of their variance β explains (η²)."""
+    """The last row of a table of these measures: how much of their variance β explains (ω²)."""
     shares = found.get("share_of_beta")
     if not shares:
         return ""
-    cells = [f"{shares[name]:.0%}" if name in shares else "" for name in names]
+    cells = [share_of_beta(shares[name]) if name in shares else "" for name in names]
     return _row(["*variance that β explains*", "", *cells]) + "\n"
+
+
+def share_of_beta(share: dict[str, float]) -> str:
+    """ω², with its interval where there is one: ``56% (34–71%)``."""
+    text = f"{share['omega_squared']:.0%}"
+    return f"{text} ({100 * share['low']:.0f}–{share['high']:.0%})" if "low" in share else text
 
 
 def summary(found: dict[str, Any], measures: dict[str, tuple[str, int]]) -> str:
@@ -414,8 +543,12 @@ def _write_json(file: Path, value: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pca", action="store_true", help="measure PCA again, on CELEBA_ROOT")
-    if parser.parse_args().pca:
+    parser.add_argument("--sampled", action="store_true", help="measure MIG of samples again")
+    options = parser.parse_args()
+    if options.pca:
         measure_yardstick()
+    if options.sampled:
+        measure_sampled()
     found = numbers()
     _write_json(RESULTS / "numbers.json", found)
     tables = readme_tables(found)

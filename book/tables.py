@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 import report
-from report import MEASURES, NOTHING_YET, RESULTS, SCORES, equal_nats, setting_of, summary, table
+from report import (
+    MEASURES,
+    NOTHING_YET,
+    RESULTS,
+    SCORES,
+    equal_nats,
+    setting_of,
+    share_of_beta,
+    summary,
+    table,
+)
 
 import vae_lib
 from vae_lib.faces.synthetic import FACTORS
@@ -26,7 +36,11 @@ def fragments() -> dict[str, str]:
         "celeba_every_run": every_run(celeba),
         "synthetic_runs": measured_on(synthetic) + summary(synthetic, MEASURES),
         "synthetic_disentanglement": disentanglement(synthetic),
+        "celeba_prices": paid(celeba),
+        "synthetic_prices": paid(synthetic),
         "synthetic_seeds": seeds(synthetic),
+        "synthetic_wins": wins(synthetic),
+        "synthetic_by_factors": by_factors(synthetic),
         "synthetic_equal_kl": equal_kl(synthetic),
         "synthetic_every_run": every_run(synthetic),
         "attributes": attributes(),
@@ -56,8 +70,9 @@ def disentanglement(found: dict[str, Any]) -> str:
         settings = len({run["setting"] for run in betas})
         chance = (settings - 1) / (len(betas) - 1)
         text += (
-            f"\nThe last row: squares between the β over all squares, of {len(betas)} runs. What "
-            f"is left is the seed's doing. Chance alone would give {chance:.0%}.\n"
+            f"\nThe last row: how much of the variance of the {len(betas)} β-VAEs is β's, with a "
+            "95 % interval; what is left is the seed's doing. It is ω², about 0 where β does "
+            f"nothing. The plain share of squares, η², would be {chance:.0%} by chance.\n"
         )
     return text
 
@@ -76,9 +91,60 @@ def seeds(found: dict[str, Any]) -> str:
         reach = {beta: sorted(run[name] for run in group) for beta, group in runs.items()}
         wide = max(reach, key=lambda beta: reach[beta][-1] - reach[beta][0])
         ends = " to ".join(f"{mean:.3f} ({beta})" for mean, beta in (means[0], means[-1]))
-        rows.append([heading, ends, f"{reach[wide][0]:.3f} to {reach[wide][-1]:.3f} ({wide})"])
+        share = found["share_of_beta"][name]
+        apart = f"{reach[wide][0]:.3f} to {reach[wide][-1]:.3f} ({wide})"
+        rows.append([heading, ends, apart, f"{share['eta_squared']:.0%}", share_of_beta(share)])
     headings = ["score", "means of the β: lowest to highest", "seeds of one β: furthest apart"]
+    return table([*headings, "β's share: η²", "ω² (95 % interval)"], rows)
+
+
+def wins(found: dict[str, Any]) -> str:
+    """How often a run of the larger β scores higher than a run of the smaller, for each score."""
+    if "wins" not in found:
+        return NOTHING_YET
+    pairs = [f"β = {w['from']:g} → {w['to']:g}" for w in next(iter(found["wins"].values()))]
+    rows = [
+        [SCORES[name][0], *(f"{w['share']:.0%}" for w in row)]
+        for name, row in found["wins"].items()
+    ]
+    return table(["score", *pairs], rows)
+
+
+def paid(found: dict[str, Any]) -> str:
+    """The price of a nat between neighbouring β, over all pairs of their seeds."""
+    if not found["prices"]:
+        return NOTHING_YET
+    rows = [
+        [
+            f"{p['from']:g} → {p['to']:g}",
+            f"{p['lowest']:.2f} to {p['highest']:.2f}".replace("-", "−"),
+            f"{p['inside']} of {p['pairs']}",
+        ]
+        for p in found["prices"]
+    ]
+    headings = ["β", "price: lowest to highest", "pairs of seeds whose price is between the two β"]
     return table(headings, rows)
+
+
+def by_factors(found: dict[str, Any]) -> str:
+    """MIG and DCI's disentanglement with and without glasses, and with what is learned at all."""
+    if not found["by_factors"]:
+        return NOTHING_YET
+    columns = {
+        "MIG": ("all", "mig"),
+        "MIG without glasses": ("without_glasses", "mig"),
+        "SAP without glasses": ("without_glasses", "sap"),
+        "DCI disentanglement": ("all", "dci_disentanglement"),
+        "… of what is learned": ("learned", "dci_disentanglement"),
+        "… and without glasses": ("learned_without_glasses", "dci_disentanglement"),
+    }
+    rows = [
+        [setting_of(row), f"{row['glasses']:.2f}"]
+        + [f"{row[kind][score]:.3f}" for kind, score in columns.values()]
+        + [f"{row['mig_ceiling']:.3f}"]
+        for row in found["by_factors"]
+    ]
+    return table(["setting", "glasses told", *columns, "MIG's ceiling"], rows)
 
 
 def equal_kl(found: dict[str, Any]) -> str:

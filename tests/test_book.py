@@ -218,9 +218,10 @@ def test_with_several_seeds_the_tables_say_what_beta_explains_and_compare_at_equ
     found = report.numbers(tmp_path)["synthetic"]
     text = tables.disentanglement(found)
     share = next(row for row in numbers_of(text) if row[0] == "*variance that β explains*")
-    assert share[2] == "50%"  # MIG: 4 · 0.05² between, 4 · 0.05² within
-    assert "of 4 runs" in text
-    assert "give 33%" in text  # 1 of 3 degrees of freedom
+    # MIG: 4 · 0.05² between, 4 · 0.05² within, so 0.005 of noise: (0.01 − 0.005) / (0.02 + 0.005).
+    assert share[2] == "20%"
+    assert "of the 4 β-VAEs" in text
+    assert "would be 33% by chance" in text  # 1 of 3 degrees of freedom
     headings, *rows = numbers_of(tables.equal_kl(found))
     assert headings == ["measure", "C = 20 nats", "β-VAE at 20.0 nats"]
     # Half-way between 0.1 and 0.3 for one seed, 0.2 and 0.2 for the other.
@@ -255,9 +256,9 @@ def test_what_pages_and_notebooks_say_of_beta_and_seeds_is_what_the_runs_say(rep
         {c["measure"]: c for c in found["at_equal_kl"] if c["objective"] == objective}
         for objective in ("beta-tcvae", "capacity")
     )
-    assert all(tcvae[name]["mean"] > tcvae[name]["beta_vae_mean"] for name in tables.SCORES)
-    ahead = tcvae["mig"]["mean"] - tcvae["mig"]["beta_vae_mean"]
-    assert ahead > max(tcvae["mig"]["sd"], tcvae["mig"]["beta_vae_sd"])
+    for name in tables.SCORES:
+        t = tcvae[name]
+        assert t["mean"] - t["beta_vae_mean"] > max(t["sd"], t["beta_vae_sd"])
     luckiest = sorted(run.measures["mig"] for run in betas)
     assert all(
         run["mig"] > luckiest[-2] for run in found["runs"] if run["objective"] == "beta-tcvae"

@@ -210,3 +210,186 @@ def test_the_prices_that_notebook_1_compares_are_those_of_its_table():
     eight = beta["MIT 6.S191"] / beta["Generative Deep Learning"]
     assert eight == pytest.approx(8, abs=0.5)
     assert "eight times as much" in text
+
+
+# Drawn faces: what results and notebook 3 say of β, seeds, glasses and the other objectives.
+
+
+@pytest.fixture
+def results() -> str:
+    return " ".join((ROOT / "book" / "results.md").read_text(encoding="utf-8").split())
+
+
+@pytest.fixture
+def runs(report):
+    return report.runs_of("synthetic")
+
+
+def beta_vaes(runs, beta: float | None = None) -> list:
+    return [r for r in runs if r.objective == "beta-vae" and beta in (None, r.setting)]
+
+
+def mean_of_factors(runs, beta: float, what: str, left_out: tuple[str, ...] = ()) -> float:
+    """Over seeds and factors, straight from the files."""
+    return np.mean(
+        [
+            values[what]
+            for run in beta_vaes(runs, beta)
+            for factor, values in run.result["disentanglement"]["per_factor"].items()
+            if factor not in left_out
+        ]
+    )
+
+
+def test_the_peak_of_mig_at_beta_8_is_that_of_glasses_alone(report, runs, results):
+    betas, factors = (1, 2, 4, 8, 16), runs[0].factors
+
+    def highest(what, left_out):
+        means = {beta: mean_of_factors(runs, beta, what, (left_out,)) for beta in betas}
+        return max(means, key=means.get)
+
+    assert [factor for factor in factors if highest("mig", factor) != 8] == ["glasses"]
+    assert highest("sap", "") == highest("sap", "glasses") == 16
+    without = [mean_of_factors(runs, beta, "mig", ("glasses",)) for beta in betas]
+    assert without == sorted(without)
+    told = [mean_of_factors(runs, b, "informativeness", factors[:-1]) for b in (8, 16)]
+    assert factors[-1] == "glasses"
+    assert f"informativeness goes from {told[0]:.2f} to {told[1]:.2f}" in results
+
+    rows = [r for r in report.numbers()["synthetic"]["by_factors"] if r["objective"] == "beta-vae"]
+    assert [row["without_glasses"]["mig"] for row in rows] == pytest.approx(without)
+
+    def disentanglement(kind):
+        return [row[kind]["dci_disentanglement"] for row in rows]
+
+    for kind in ("all", "without_glasses", "learned"):
+        assert np.argmax(disentanglement(kind)) == 3
+    rising = disentanglement("learned_without_glasses")
+    assert rising == sorted(rising)
+    told = [
+        mean_of_factors(runs, 1, "informativeness", tuple(set(factors) - {factor}))
+        for factor in factors
+    ]
+    assert sorted(told)[3] < 0.1
+    assert sorted(told)[4] > 0.5
+
+
+def test_disentanglement_of_some_factors_is_dcis_formula_on_their_columns(report, runs):
+    row = next(r for r in report.numbers()["synthetic"]["by_factors"] if r["setting"] == 8)
+    found = []
+    for run in beta_vaes(runs, 8):
+        columns = np.array(run.result["disentanglement"]["importance"])[:, :-1]  # glasses is last
+        weight = columns.sum(1) / columns.sum()
+        share = columns[weight > 0] / columns[weight > 0].sum(1, keepdims=True)
+        entropy = -np.where(share > 0, share * np.log(np.where(share > 0, share, 1)), 0).sum(1)
+        found.append((weight[weight > 0] * (1 - entropy / np.log(columns.shape[1]))).sum())
+    assert row["without_glasses"]["dci_disentanglement"] == pytest.approx(np.mean(found))
+
+
+def test_migs_ceiling_is_what_results_say_of_the_best_and_the_worst_run(runs, results):
+    def ceiling(run):
+        found = run.result["disentanglement"]
+        best = np.max(found["mutual_information"], axis=0)
+        return np.mean(best / [factor["entropy"] for factor in found["per_factor"].values()])
+
+    low, *_, high = sorted(beta_vaes(runs), key=lambda run: run.measures["mig"])
+    assert f"{ceiling(high):.2f} for the best β-VAE, {ceiling(low):.2f} for the worst" in results
+
+
+def test_the_ends_of_the_curve_are_beyond_doubt_and_neighbours_are_not(runs, results, tables):
+    def wins(name, one, two):
+        pairs = [
+            (a.measures[name], b.measures[name])
+            for a in beta_vaes(runs, one)
+            for b in beta_vaes(runs, two)
+        ]
+        assert len(pairs) == 25
+        return np.mean([b > a for a, b in pairs])
+
+    always = [name for name in tables.SCORES if wins(name, 1, 8) == 1]
+    assert len(always) == 6
+    losses = [1 - wins("mig", *pair) for pair in ((1, 2), (2, 4), (4, 8))]
+    assert f"by MIG in {100 * min(losses):.0f} to {max(losses):.0%}".replace("%", " %") in results
+    assert "beats β = 1 for every pair of seeds, by six of seven" in " ".join(cell(3, "54").split())
+
+
+def test_prices_of_a_nat_across_seeds_are_inside_as_often_as_notebook_3_says(report, runs):
+    def inside(runs, one, two):
+        paid = [
+            (b.measures["excess"] - a.measures["excess"]) / (a.measures["kl"] - b.measures["kl"])
+            for a in runs
+            for b in runs
+            if (a.setting, b.setting) == (one, two)
+        ]
+        return [one <= price <= two for price in paid]
+
+    celeba = report.runs_of("celeba")
+    assert [len(inside(celeba, *pair)) for pair in ((1, 4), (4, 10))] == [9, 9]
+    assert all(inside(celeba, 1, 4) + inside(celeba, 4, 10))
+    pairs = ((1, 2), (2, 4), (4, 8), (8, 16))
+    shares = [f"{100 * np.mean(inside(beta_vaes(runs), *pair)):.0f}" for pair in pairs]
+    said = "{}, {}, {} and {} % of the pairs of seeds are inside".format(*shares)
+    assert said in " ".join(cell(3, "14").split())
+
+
+def test_mig_follows_kl_over_all_betas_and_not_within_one(runs, results):
+    def ranks(values):
+        return np.argsort(np.argsort(values))
+
+    def correlation(runs, of):
+        return np.corrcoef(ranks([r.measures["mig"] for r in runs]), ranks([of(r) for r in runs]))[
+            0, 1
+        ]
+
+    def kl(run):
+        return run.measures["kl"]
+
+    def loss(run):
+        return run.measures["reconstruction"] + run.setting * run.measures["kl"]
+
+    overall = correlation(beta_vaes(runs), kl)
+    within = [
+        np.mean([correlation(beta_vaes(runs, beta), of) for beta in (1, 2, 4, 8, 16)])
+        for of in (kl, loss)
+    ]
+    chance = 1 / np.sqrt(4) / np.sqrt(5)  # one ranking of five has a variance of 1/4
+    numbers = [f"{value:.2f}".replace("-", "−") for value in (overall, *within, chance)]
+    assert f"rank correlation {numbers[0]}), but" in results
+    assert (
+        "KL and loss have {} and {} on average, and chance alone gives ± {}".format(*numbers[1:])
+        in results
+    )
+    answer = " ".join(cell(3, "54").split())
+    assert f"(rank correlation {numbers[0]})" in answer
+    assert f"good runs ({numbers[1]}, {numbers[2]})" in answer
+
+
+def test_the_capacity_is_clearly_worse_in_two_scores_and_leads_in_none(runs, results, tables):
+    from scipy.stats import ttest_ind
+
+    from vae_lib.study import beta_vae_at
+
+    others = [run for run in runs if run.objective == "capacity"]
+    p, means = {}, {}
+    for name in tables.SCORES:
+        own = [run.measures[name] for run in others]
+        curve = np.mean([beta_vae_at(runs, name, run.measures["kl"]) for run in others], axis=0)
+        p[name] = ttest_ind(own, curve, equal_var=False).pvalue
+        means[name] = f"{np.mean(own):.3f} against {np.mean(curve):.3f}"
+        ahead = np.mean(own) - np.mean(curve)
+        assert ahead < max(np.std(own, ddof=1), np.std(curve, ddof=1))
+    informativeness, score = p.pop("dci_informativeness"), p.pop("beta_vae")
+    assert min(p.values()) > 0.2
+    assert f"informativeness is {means['dci_informativeness']}, the β-VAE score" in results
+    assert f"β-VAE score {means['beta_vae']} (Welch" in results
+    assert f"p = {informativeness:.4f} and {score:.4f}; the other five are above 0.2" in results
+
+
+def test_mig_of_samples_is_that_of_the_file_whose_means_are_the_runs(runs, report, results):
+    sampled = report.numbers()["synthetic"]["sampled"]
+    low, *_, high = sorted(run.measures["mig"] for run in beta_vaes(runs))
+    for name, mig in ((report.BEST, high), (report.WORST, low)):
+        assert sampled[name]["means"] == pytest.approx(mig, abs=5e-4)  # weights of float16
+        assert sampled[name]["samples"] < sampled[name]["means"]
+    best = sampled[report.BEST]
+    assert f"{best['samples']:.3f} instead of {best['means']:.3f} for the best β-VAE" in results

@@ -9,12 +9,19 @@ import pytest
 
 from vae_lib.errors import InputError
 from vae_lib.study import (
+    METRICS,
+    Run,
     best_and_worst,
     beta_vae_at,
     columns,
     compare_at_equal_kl,
+    mig_ceiling,
+    prices,
     read_runs,
+    scores_of_factors,
     share_of_setting,
+    share_of_wins,
+    share_with_interval,
     summarise,
 )
 
@@ -126,15 +133,79 @@ def test_the_share_of_the_setting_is_that_of_an_analysis_of_variance(folder):
 def test_the_share_of_the_setting_agrees_with_scikit_learns_f_statistic():
     from sklearn.feature_selection import f_classif
 
-    from vae_lib.study import Run
-
     values = np.random.default_rng(0).normal(size=20)
-    runs = [
+    (f,), _ = f_classif(values[:, None], np.arange(20) % 4)
+    runs = of_four_settings(values)
+    assert share_of_setting(runs, "mig") == pytest.approx(3 * f / (3 * f + 16))
+    share = share_with_interval(runs, "mig", resamples=99)
+    assert share.omega_squared == pytest.approx(3 * (f - 1) / (3 * (f - 1) + 20))
+    assert (share.eta_squared, share.chance) == (share_of_setting(runs, "mig"), 3 / 19)
+
+
+def of_four_settings(values: np.ndarray) -> list[Run]:
+    return [
         Run("beta-vae", i % 4, i // 4, {"mig": value}, Path("x"), {})
         for i, value in enumerate(values)
     ]
-    (f,), _ = f_classif(values[:, None], np.arange(20) % 4)
-    assert share_of_setting(runs, "mig") == pytest.approx(3 * f / (3 * f + 16))
+
+
+def test_what_chance_explains_is_taken_off_and_the_interval_mostly_holds_the_true_share():
+    rng = np.random.default_rng(1)
+    means = np.tile([0.0, 1.0, 2.0, 3.0], 5)  # variance 1.25 between settings and, below, within
+    idle, half = [], []
+    for _ in range(40):
+        noise = rng.normal(size=20)
+        idle.append(share_with_interval(of_four_settings(noise), "mig", resamples=199))
+        runs = of_four_settings(means + noise * math.sqrt(1.25))
+        half.append(share_with_interval(runs, "mig", resamples=199))
+    assert np.mean([share.eta_squared for share in idle]) == pytest.approx(3 / 19, abs=0.04)
+    assert np.mean([share.omega_squared for share in idle]) == pytest.approx(0, abs=0.04)
+    assert np.mean([share.omega_squared for share in half]) == pytest.approx(0.5, abs=0.05)
+    assert np.mean([share.low <= 0.5 <= share.high for share in half]) > 0.75
+
+
+def test_two_seeds_of_each_setting_are_too_few_for_an_interval(folder):
+    share = share_with_interval(read_runs(folder)[:4], "mig")
+    # Between 0.01, within 0.01, so a variance of 0.005 between seeds.
+    assert share.omega_squared == pytest.approx((0.01 - 0.005) / (0.02 + 0.005))
+    assert math.isnan(share.low)
+    assert math.isnan(share.high)
+
+
+def test_a_price_is_excess_over_rate_for_every_pair_of_seeds(tmp_path):
+    for beta, seed, kl, excess in ((1, 0, 30, 10), (1, 1, 31, 10), (4, 0, 10, 50), (4, 1, 30, 60)):
+        write(tmp_path, f"beta_{beta}", {"beta": beta, "seed": seed}, kl, None)
+        file = tmp_path / f"beta_{beta}_seed_{seed}.json"
+        result = json.loads(file.read_text())
+        result["test"]["excess"] = excess
+        file.write_text(json.dumps(result))
+    found = prices(read_runs(tmp_path))
+    assert list(found) == [(1, 4)]
+    np.testing.assert_allclose(found[1, 4], [[40 / 20, math.inf], [40 / 21, 50]])
+    assert prices(read_runs(tmp_path)[:2]) == {}
+
+
+def test_wins_are_counted_over_all_pairs_of_seeds(folder):
+    runs = read_runs(folder)
+    # MIG 0.1, 0.2 against 0.3, 0.2: three pairs rise, one is equal.
+    assert share_of_wins(runs, "mig", 1, 4) == 0.75
+    with pytest.raises(InputError, match="no run of β = 1 or none of β = 8"):
+        share_of_wins(runs, "mig", 1, 8)
+
+
+def test_scores_of_all_factors_are_the_runs_own_and_of_some_their_means():
+    run = read_runs(ROOT / "results" / "synthetic")[0]
+    scores = scores_of_factors(run, run.factors)
+    assert scores == pytest.approx({name: run.measures[name] for name in METRICS[:5]})
+    some = scores_of_factors(run, ["yaw", "glasses"])
+    per_factor = run.result["disentanglement"]["per_factor"]
+    for name, of in (("mig", "mig"), ("sap", "sap"), ("dci_informativeness", "informativeness")):
+        assert some[name] == pytest.approx(
+            (per_factor["yaw"][of] + per_factor["glasses"][of]) / 2, rel=1e-9
+        )
+    assert run.measures["mig"] < mig_ceiling(run) < 1
+    with pytest.raises(InputError, match=r"Found the factors \['ears', 'yaw'\]; expected two"):
+        scores_of_factors(run, ["ears", "yaw"])
 
 
 def test_faces_without_known_factors_have_no_scores(tmp_path):

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,33 @@ class Run:
     def factors(self) -> tuple[str, ...]:
         """Names of the columns of `mutual_information`."""
         return tuple(self._disentanglement()["per_factor"])
+
+    def per_factor(self, what: str) -> np.ndarray:
+        """One number for each factor, in the order of `factors`, shape (k,).
+
+        Parameters
+        ----------
+        what : str
+            ``"mig"``, ``"sap"`` or ``"informativeness"``, whose means over factors are the run's
+            scores, or ``"entropy"`` in nats.
+
+        Raises
+        ------
+        InputError
+            If the factors of the faces are not known.
+        """
+        return np.array([f[what] for f in self._disentanglement()["per_factor"].values()])
+
+    @property
+    def importance(self) -> np.ndarray:
+        """DCI's importance of each dimension for each factor, shape (latent_size, k).
+
+        Raises
+        ------
+        InputError
+            If the factors of the faces are not known.
+        """
+        return np.array(self._disentanglement()["importance"])
 
     def _disentanglement(self) -> dict[str, Any]:
         if "disentanglement" not in self.result:
@@ -298,6 +326,163 @@ def share_of_setting(runs: Sequence[Run], measure: str) -> float:
         raise InputError(f"All runs have the same {measure}; there is no variance to explain.")
     between = sum(len(group) * (group.mean() - values.mean()) ** 2 for group in groups)
     return float(between / total)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of a measure's variance over runs the setting explains, and how sure that is."""
+
+    eta_squared: float
+    """Of these very runs, in [0, 1]: `share_of_setting`."""
+    chance: float
+    """What eta_squared is on average where the setting does nothing."""
+    omega_squared: float
+    """The same without what chance adds (Hays 1963): about 0 where the setting does nothing."""
+    low: float
+    high: float
+    """Ends of omega_squared's 95 % interval, 0 or more; NaN with fewer than three seeds each."""
+
+
+def share_with_interval(runs: Sequence[Run], measure: str, *, resamples: int = 4_999) -> Share:
+    """`share_of_setting`, corrected for chance, with an interval over seeds.
+
+    The interval is a bias-corrected and accelerated bootstrap (Efron 1987) that draws seeds within
+    each setting. Percentiles alone would lie too high: a draw of five seeds repeats some, and what
+    repeats does not scatter.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Two seeds or more of each setting.
+    measure : str
+        One of `QUALITIES` or `METRICS`.
+    resamples : int
+        How often seeds are drawn.
+
+    Raises
+    ------
+    InputError
+        As `share_of_setting`.
+    """
+    from scipy.stats import bootstrap  # here, since training needs no SciPy
+
+    eta_squared = share_of_setting(runs, measure)
+    groups = [
+        np.array([_measured(run, measure) for run in group]) for group in _by_setting(runs).values()
+    ]
+    ends = (float("nan"), float("nan"))
+    if min(map(len, groups)) > 2:
+        rng = np.random.default_rng(0)
+        drawn = bootstrap(groups, _omega_squared, n_resamples=resamples, random_state=rng)
+        # No share is below 0, though its estimate may be.
+        ends = tuple(max(0.0, float(end)) for end in drawn.confidence_interval)
+    chance = (len(groups) - 1) / (len(runs) - 1)
+    return Share(eta_squared, chance, float(_omega_squared(*groups)), *ends)
+
+
+def _omega_squared(*groups: np.ndarray, axis: int = -1) -> np.ndarray:
+    """ω² of a one-way analysis of variance, along an axis of stacked resamples."""
+    values = np.concatenate(groups, axis=axis)
+    total = np.square(values - values.mean(axis, keepdims=True)).sum(axis)
+    within = sum(np.square(g - g.mean(axis, keepdims=True)).sum(axis) for g in groups)
+    noise = within / (values.shape[axis] - len(groups))  # the variance between seeds
+    return (total - within - (len(groups) - 1) * noise) / (total + noise)
+
+
+def share_of_wins(runs: Sequence[Run], measure: str, one: float, two: float) -> float:
+    """How often a β-VAE of setting ``two`` measures more than one of ``one``, over all pairs.
+
+    Who trains one model of each draws one such pair: 0.5 is a coin's toss.
+
+    Raises
+    ------
+    InputError
+        If a setting has no run or a run lacks the measure.
+    """
+    low, high = (
+        [_measured(r, measure) for r in runs if (r.objective, r.setting) == ("beta-vae", setting)]
+        for setting in (one, two)
+    )
+    if not low or not high:
+        raise InputError(f"There is no run of β = {one:g} or none of β = {two:g} to compare.")
+    return float(np.mean([b > a for a in low for b in high]))
+
+
+def prices(runs: Iterable[Run]) -> dict[tuple[float, float], np.ndarray]:
+    """Nats of distortion that were paid for each nat of rate saved, between neighbouring β.
+
+    Where both runs are at their optimum, each price lies between the two β. Runs of one seed begin
+    alike and see the faces in the same order, which takes noise out of their difference; so every
+    seed of one β is paired with every seed of the other.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+        Of these the β-VAEs are taken.
+
+    Returns
+    -------
+    dict of ndarray
+        ``(β, next β)`` → prices, shape (seeds of β, seeds of the next), in the order of `runs`.
+    """
+    groups = _by_setting(run for run in runs if run.objective == "beta-vae")
+    found = {}
+    for one, two in pairwise(sorted(setting for _, setting in groups)):
+        rate, excess = (
+            np.subtract.outer(
+                *([r.measures[name] for r in groups["beta-vae", beta]] for beta in (one, two))
+            )
+            for name in ("kl", "excess")
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):  # no nat saved has no price
+            found[one, two] = -excess / rate
+    return found
+
+
+def scores_of_factors(run: Run, factors: Iterable[str]) -> dict[str, float]:
+    """MIG, SAP and DCI of a run as they are where only these factors count.
+
+    The scores of FactorVAE and β-VAE are votes of codes, which results do not hold.
+
+    Parameters
+    ----------
+    run : Run
+        On faces whose factors are known.
+    factors : iterable of str
+        Two or more of `Run.factors`.
+
+    Raises
+    ------
+    InputError
+        If there is no such factor, or the factors are not known.
+    """
+    from vae_lib.disentanglement import score_importances  # here, since it wants scikit-learn
+
+    unknown = sorted(set(factors := list(factors)) - set(run.factors))
+    if unknown or len(factors) < 2:
+        raise InputError(
+            f"Found the factors {factors}; expected two or more of {', '.join(run.factors)}."
+        )
+    kept = [run.factors.index(name) for name in factors]
+    disentanglement, completeness = score_importances(run.importance[:, kept])
+    return {
+        "mig": float(run.per_factor("mig")[kept].mean()),
+        "sap": float(run.per_factor("sap")[kept].mean()),
+        "dci_disentanglement": disentanglement,
+        "dci_completeness": completeness,
+        "dci_informativeness": float(run.per_factor("informativeness")[kept].mean()),
+    }
+
+
+def mig_ceiling(run: Run) -> float:
+    """The MIG that a run's best dimensions would have if no second one knew their factors.
+
+    Raises
+    ------
+    InputError
+        If the factors of the faces are not known.
+    """
+    return float((run.mutual_information.max(0) / run.per_factor("entropy")).mean())
 
 
 def _measured(run: Run, measure: str) -> float:
