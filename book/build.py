@@ -188,7 +188,10 @@ def _check_outputs(path: Path) -> None:
 
 def stage(chosen: dict[str, Path]) -> Path:
     """Lay pages and notebooks out as they lie in the repository, and write what is generated."""
+    import report
     import tables
+
+    from vae_lib.dark import darkened
 
     source = BUILD / "source"
     shutil.rmtree(source, ignore_errors=True)
@@ -198,6 +201,10 @@ def stage(chosen: dict[str, Path]) -> Path:
     for page in [*BOOK.glob("*.md"), BOOK / "references.bib"]:
         shutil.copyfile(page, source / "book" / page.name)
     shutil.copytree(ROOT / "results" / "figures", source / "book" / "figures")
+    dark = source / "book" / "figures" / "dark"
+    dark.mkdir()
+    for name, draw in report.drawings().items():
+        darkened(draw()).savefig(dark / name, dpi=report.DPI)
     for name, text in tables.fragments().items():
         (generated / f"{name}.md").write_text(text, encoding="utf-8")
     for name, path in chosen.items():
@@ -283,7 +290,7 @@ def build(executed: Path | None = None, celeba: bool = False, repository_url: st
     for old in ("html", ".doctrees"):
         shutil.rmtree(BUILD / old, ignore_errors=True)
 
-    environment = os.environ.copy()
+    environment = os.environ | {"VAE_LIB_DARK_FIGURES": "1"}
     if not celeba:
         environment.pop("CELEBA_ROOT", None)
         environment.pop("CELEBA_ORIGINALS", None)

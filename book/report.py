@@ -72,6 +72,7 @@ OBJECTIVES = {
 }
 BEST, WORST = "vae_mig_best", "vae_mig_worst"  # the study's models in the box
 BOTH_WAYS = ("psnr", "psnr_sampled")  # of faces decoded from means, and from samples
+DPI = 110  # of the figures
 NOTHING_YET = "No run of this kind has been committed yet.\n"
 
 
@@ -556,7 +557,7 @@ def main() -> None:
     folder = RESULTS / "figures"
     folder.mkdir(exist_ok=True)
     for name, draw in drawings().items():
-        draw().savefig(folder / name, dpi=110)
+        draw().savefig(folder / name, dpi=DPI)
 
 
 if __name__ == "__main__":

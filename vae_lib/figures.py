@@ -1,14 +1,17 @@
 """Figures of the course. Each function returns a Matplotlib figure and shows or saves nothing."""
 
 import io
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vae_lib.dark import darkened
 from vae_lib.errors import InputError
 from vae_lib.gallery import Gallery
 from vae_lib.latent import decode_images, encode_images, interpolate, traverse
@@ -16,15 +19,25 @@ from vae_lib.model import VAE, unwrap
 
 CELL = 0.85  # inches that one face takes in a figure
 VIRIDIS = colormaps["viridis"]
+BOTH_FACES = "VAE_LIB_DARK_FIGURES"  # environment variable; 1: notebooks keep dark faces as well
+DARK_PNG = "image/vnd.vae-lib.dark+png"  # what their outputs call them
 
 
 class Picture(Figure):
     """A figure that notebooks show by themselves: no pyplot, whose backend is the user's choice."""
 
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=100)
-        return buffer.getvalue()
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, bytes]:
+        """A PNG, and where the book is built, a second one for its dark pages."""
+        shown = {"image/png": _png(self)}
+        if os.environ.get(BOTH_FACES) == "1":
+            shown[DARK_PNG] = _png(darkened(self))
+        return shown
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
 
 
 def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
@@ -40,6 +53,12 @@ def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
         y, x = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
         sheet[y : y + h, x : x + w] = image
     return sheet
+
+
+def show_mosaic(axes: Axes, images: np.ndarray, columns: int) -> None:
+    """Draw a `mosaic`, and mark which of its pixels are paper, for figures on dark pages."""
+    picture = axes.imshow(mosaic(images, columns), interpolation="lanczos")
+    picture.gaps = mosaic(np.zeros_like(images), columns).all(-1)
 
 
 def loss_curves(history: Sequence[dict[str, Any]]) -> Figure:
@@ -101,7 +120,7 @@ def faces_in_rows(
     beside = 0.2 + 0.085 * max(len(line) for label in labels for line in label.split("\n"))
     figure = Picture(figsize=(CELL * columns + beside, CELL * len(rows) + 0.5), layout="compressed")
     axes = figure.subplots()
-    axes.imshow(mosaic(np.concatenate(rows), columns), interpolation="lanczos")
+    show_mosaic(axes, np.concatenate(rows), columns)
     axes.set_yticks([2 + h / 2 + i * (h + 2) for i in range(len(rows))], labels)
     axes.set_xticks([2 + w / 2 + i * (w + 2) for i in range(columns)] if ticks else [], ticks)
     axes.set_xlabel(xlabel)
@@ -120,11 +139,10 @@ def samples(model: VAE, count: int = 48, columns: int = 12, seed: int = 0) -> Fi
     """Faces that no photograph shows: decoded draws from the prior."""
     model = unwrap(model)
     z = torch.randn(count, model.config.latent_size, generator=torch.Generator().manual_seed(seed))
-    sheet = mosaic(decode_images(model, z), columns)
     size = (CELL * columns, CELL * -(-count // columns))
     figure = Picture(figsize=size, layout="constrained")
     axes = figure.subplots()
-    axes.imshow(sheet, interpolation="lanczos")
+    show_mosaic(axes, decode_images(model, z), columns)
     axes.set_axis_off()
     return figure
 

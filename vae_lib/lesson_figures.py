@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae_lib.errors import InputError
-from vae_lib.figures import Picture, colours, mosaic
+from vae_lib.figures import Picture, colours, show_mosaic
 from vae_lib.latent import decode_images, encode_images, traverse
 from vae_lib.model import VAE
 from vae_lib.toy import ToyModel, log_normal
@@ -149,7 +149,7 @@ def live_training(training: Training, images: np.ndarray, floor: float) -> Figur
     columns = len(images) // 2
     upper, lower = slice(columns), slice(columns, 2 * columns)
     rows = [images[upper], decoded[upper], images[lower], decoded[lower]]
-    faces.imshow(mosaic(np.concatenate(rows), columns), interpolation="lanczos")
+    show_mosaic(faces, np.concatenate(rows), columns)
     faces.set_axis_off()
     faces.set_title(f"step {training.step}: originals above, decoded below", fontsize=9)
     return figure
@@ -527,7 +527,7 @@ def traversals_beside(
         order = np.argsort(-strength)[:dimensions].tolist()
         rows = [decode_images(model, traverse(origin, d, values)) for d in order]
         side = rows[0].shape[1] + 2  # a face and the gap after it
-        axes.imshow(mosaic(np.concatenate(rows), len(values)), interpolation="lanczos")
+        show_mosaic(axes, np.concatenate(rows), len(values))
         axes.set_xticks([side * (i + 0.5) for i in range(len(values))], [f"{v:g}" for v in values])
         axes.set_yticks(
             [side * (i + 0.5) for i in range(len(order))],

@@ -1,16 +1,19 @@
 """The built book in a real browser: every page opened from the disk, with no network."""
 
 import importlib.util
+import io
 import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "book" / "_build" / "html"
@@ -71,6 +74,12 @@ def html(tmp_path_factory) -> Path:
 @pytest.fixture
 def visit(html, browser):
     """Open a page of the book; whatever goes wrong on it is in ``page.problems``."""
+    with pages_of(html, browser) as open_page:
+        yield open_page
+
+
+@contextmanager
+def pages_of(html, browser):
     contexts = []
 
     def open_page(name: str, width: int = 1280, scheme: str = "light", query: str = ""):
@@ -150,16 +159,127 @@ def test_a_page_is_whole_without_a_network(visit, axe, name, width, scheme):
 
 
 NOTEBOOKS = [name for name in CHAPTERS if name.startswith("notebooks/")]
+
+
+# What tests look at on one and the same page: each sets the window, the theme and the place.
+
+
+@pytest.fixture(scope="module", params=[*NOTEBOOKS, "book/results"])
+def opened(html, browser, request):
+    """A page with figures, opened once for all tests that leave it as they found it."""
+    with pages_of(html, browser) as open_page:
+        page = open_page(request.param)
+        page.name = request.param
+        yield page
+
+
+@pytest.fixture
+def reading(opened):
+    yield opened
+    opened.emulate_media(media="screen", color_scheme="light")
+    opened.evaluate("scrollTo(0, 0)")
+
+
+def resize(page, width: int, height: int = 800) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+
+
 CUT_OFF = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_code_fits_a_wide_window_and_verdicts_a_narrow_one(visit, name):
-    assert visit(name, 1440).eval_on_selector_all("main pre", CUT_OFF) == []
+@pytest.mark.parametrize("width", [1440, 1366, 1280, 1024, 768])
+def test_code_fits_a_window_from_a_tablets_width_on(reading, width):
+    resize(reading, width)
+    assert reading.eval_on_selector_all("main pre", CUT_OFF) == []
+
+
+def test_an_exercises_verdict_fits_a_phone(reading):
+    resize(reading, 360)
     verdicts = ":is(.tag_exercise, .tag_solution) .output pre"
-    page = visit(name, 360)
-    assert page.locator(verdicts).count() >= 8
-    assert page.eval_on_selector_all(verdicts, CUT_OFF) == []
+    assert reading.locator(verdicts).count() >= (8 if reading.name in NOTEBOOKS else 0)
+    assert reading.eval_on_selector_all(verdicts, CUT_OFF) == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_header_covers_nothing_while_one_reads_up_or_down(reading, width):
+    resize(reading, width)
+    for way in (1500, -300):
+        reading.evaluate("way => scrollBy({top: way, behavior: 'instant'})", way)
+        reading.wait_for_timeout(50)
+        header = reading.locator(".bd-header-article").bounding_box()
+        assert header["y"] + header["height"] <= 0
+
+
+SHOWN = "all => all.filter(i => i.clientWidth).map(i => i.src)"
+
+
+def test_every_figure_has_a_face_for_light_and_one_for_dark_pages(reading):
+    resize(reading, 1280)
+    papers = {}
+    for scheme in ("light", "dark"):
+        reading.emulate_media(color_scheme=scheme)
+        reading.wait_for_function("s => document.documentElement.dataset.theme === s", arg=scheme)
+        papers[scheme] = []
+        for source in reading.eval_on_selector_all("main .enlarge img", SHOWN):
+            with Image.open(unquote(source.removeprefix("file://"))) as figure:
+                papers[scheme].append(figure.convert("L").getpixel((0, 0)))
+    assert len(papers["light"]) == len(papers["dark"]) >= 7
+    assert min(papers["light"]) > 240
+    assert max(papers["dark"]) < 30
+    shown = reading.locator("main .enlarge").first.screenshot()
+    with Image.open(io.BytesIO(shown)) as figure:
+        assert max(figure.convert("L").crop((0, 0, figure.width, 3)).getextrema()) < 30
+
+
+def test_figures_whose_letters_are_small_on_a_phone_open_large(reading):
+    resize(reading, 390)
+    small = reading.eval_on_selector_all(
+        "main img",
+        """all => all.filter(i => i.clientWidth)
+            .filter(i => 13.9 * i.clientWidth / i.naturalWidth < 8)  // 10 points at 100 dpi
+            .map(i => i.closest("a.enlarge") ? "" : i.src)""",
+    )
+    assert len(small) >= 7
+    assert not any(small)
+    figure = reading.locator("main .enlarge").first
+    figure.click()
+    large = reading.locator("dialog[open] img")
+    assert large.evaluate("i => i.clientWidth >= i.naturalWidth && i.clientHeight > 100")
+    reading.keyboard.press("Escape")
+    large.wait_for(state="detached")
+    assert figure.evaluate("e => e === document.activeElement")
+
+
+FOLDED = "main details:not([open], .vae-explorer *), main .toggle-hidden"
+
+
+def test_on_paper_code_is_whole_answers_are_unfolded_and_pages_are_light(reading):
+    resize(reading, 720)  # A4 less its margins
+    reading.emulate_media(color_scheme="dark")
+    reading.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    before = reading.locator(FOLDED).count()
+    assert before >= (10 if reading.name in NOTEBOOKS else 1)
+    reading.emulate_media(media="print")
+    reading.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert reading.locator(FOLDED).count() == 0
+    assert reading.evaluate("document.documentElement.dataset.theme") == "light"
+    assert reading.eval_on_selector_all("main pre", CUT_OFF) == []
+    reading.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert reading.locator(FOLDED).count() == before
+    assert reading.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_a_printer_gets_what_is_folded(visit):
+    page = visit("book/prerequisites")
+    page.evaluate("addEventListener('afterprint', () => { window.printed = true })")
+    page.evaluate(
+        "f => addEventListener('beforeprint', () => {"
+        "  window.left = document.querySelectorAll(f).length })",
+        FOLDED,
+    )
+    assert page.locator(FOLDED).count() >= 5
+    page.pdf()
+    assert page.evaluate("[window.left, window.printed]") == [0, True]
 
 
 @pytest.mark.parametrize("name", [NOTEBOOKS[0], NOTEBOOKS[2], "book/notation"])
@@ -172,10 +292,9 @@ def test_a_formula_wider_than_the_window_shows_its_beginning(visit, name):
     assert min(left) >= 0
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_no_line_begins_with_the_full_stop_after_a_formula(visit, name):
-    page = visit(name, 360)
-    apart = page.evaluate(
+def test_no_line_begins_with_the_full_stop_after_a_formula(reading):
+    resize(reading, 360)
+    apart = reading.evaluate(
         """[...document.querySelectorAll("main span.math")].filter(formula => {
             const next = formula.nextSibling;
             if (!/^[.,;:?!)]/.test(next?.data)) return false;
