@@ -84,6 +84,20 @@ def test_no_page_carries_a_typed_table_of_results():
         assert not [line for line in (BOOK / name).read_text().splitlines() if "|--" in line]
 
 
+def test_a_lesson_keeps_to_the_minutes_of_its_notebooks_sections():
+    lessons = (BOOK / "teaching.md").read_text().split("\n## Lesson ")[1:]
+    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    for lesson, path in zip(lessons, paths, strict=True):
+        text = "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+        core = [int(m) for m in re.findall(r"^\*Core · (\d+) minutes?\*$", text, re.M)]
+        ends = np.cumsum(core).tolist()
+        rows = [(int(a), int(b)) for a, b in re.findall(r"^\| (\d+)–(\d+) \|", lesson, re.M)]
+        starts, stops = zip(*rows, strict=True)
+        assert starts == (0, *stops[:-1])
+        assert set(stops) <= set(ends), path.name
+        assert stops[-1] == ends[-1] <= 90
+
+
 # Tables.
 
 
