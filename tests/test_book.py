@@ -98,6 +98,14 @@ def test_a_lesson_keeps_to_the_minutes_of_its_notebooks_sections():
         assert stops[-1] == ends[-1] <= 90
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *BOOK.glob("*.md")], ids=lambda p: p.name)
+def test_a_command_that_starts_jupyterlab_opens_a_notebook_and_no_empty_launcher(page):
+    started = re.findall(r"jupyter lab\b(?! is)(?:\s+([\w/.]+))?", page.read_text())
+    for name in started:
+        assert name.endswith(".ipynb"), name
+        assert (ROOT / name).exists()
+
+
 # Tables.
 
 
