@@ -1,11 +1,14 @@
 """Every exercise's check knows the stub, wrong answers and the solution, and never raises."""
 
+import functools
+import html
 import inspect
 import math
 import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 
@@ -223,6 +226,216 @@ WRONG = {
 }
 
 
+def table_gap(m, h):
+    best, second = m.topk(2, 0).values
+    return (best - second) / h
+
+
+def similarity(x, y, of_variance=0, of_covariance=0, first=2, second=2, c=(1e-4, 9e-4), root=1):
+    """SSIM, with what may go wrong with it."""
+    shared = ((x - x.mean()) * (y - y.mean())).sum() / (x.numel() - of_covariance)
+    spread = sum(v.var(correction=of_variance) ** root for v in (x, y))
+    means = (first * x.mean() * y.mean() + c[0]) / (x.mean() ** 2 + y.mean() ** 2 + c[0])
+    return means * (second * shared + c[1]) / (spread + c[1])
+
+
+def arc(a, b, t, angle):
+    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+
+
+def between(a, b):
+    return torch.acos(a @ b / (a.norm() * b.norm()))
+
+
+def area(v, y):
+    difference = v[y > 0][:, None] - v[y == 0]
+    return ((difference > 0).double() + 0.5 * (difference == 0)).mean()
+
+
+def along(d, o):
+    return torch.linalg.pinv(o) @ o @ d
+
+
+def forgets_to_return(mu, logvar):
+    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar)  # noqa: F841
+
+
+def leaves_the_stubs_last_line(mu, logvar):
+    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar)  # noqa: F841
+    return None
+
+
+def returns_for_some(weight, pixels, dimensions, average_pixels, average_dimensions):
+    if average_pixels:
+        return weight * pixels
+
+
+def changes_mu(mu, logvar):
+    mu *= mu
+    return 0.5 * (mu + logvar.exp() - 1 - logvar)
+
+
+def changes_mu_that_wants_gradients(mu, logvar, noise):
+    mu += torch.exp(logvar / 2) * noise
+    return mu
+
+
+def changes_noise(mu, logvar, noise):
+    noise *= torch.exp(logvar / 2)
+    return mu + noise
+
+
+def takes_off_in_turn(direction, others):
+    for other in others:
+        direction = direction - (direction @ other) / (other @ other) * other
+    return direction
+
+
+# More of them, among them those that earlier sentences were wrong about.
+for name, answers in {
+    "gaussian_kl": [
+        (lambda m, s: 0.5 * (m**2 + s.exp() - 1 + s), "the last term is subtracted"),
+        (lambda m, s: 0.5 * (m**2 + s.exp() - 1 - torch.log2(s.exp())), "to base 2"),
+        (lambda m, s: 0.5 * (m**2 + s.exp() - 1 - torch.log2(s)), "its logarithm once more"),
+        (lambda m, s: 0.5 * (m**2 + s.exp() ** 2 - 1 - s), "square it once more"),
+        (lambda m, s: 0.5 * (m + s.exp() - 1 - s), "mu has to be squared"),
+        (lambda m, s: 0.5 * (m**2 + s.exp() - 1 - s / 2), "half of it is ln σ"),
+        (lambda m, s: -0.5 * (1 + s - m**2 + s.exp()), "the variance is added"),
+        (lambda m, s: 0.5 * m**2 + s.exp() - 1 - s, "before all terms"),
+        (lambda m, s: (0.5 * (m**2 + s.exp() - 1 - s)).T, "one KL for each element."),
+        (lambda m, s: 0.5 * (m**2 + s.exp() - 1 - s) + 0.01, "too large by 0.01"),
+        (lambda m, s: (0.5 * (m**2 + s.exp() - 1 - s)).clamp(min=0.3), "yours is 0.3"),
+        (forgets_to_return, "after `return`"),
+        (leaves_the_stubs_last_line, "after `return`"),
+        (changes_mu, "changes its argument mu in place"),
+        (lambda m, s: (m, s), "gives a tuple"),
+    ],
+    "reparameterize": [
+        (lambda m, s, e: m + torch.sqrt(s) * e, "the root of logvar"),
+        (lambda m, s, e: m + s.exp() / 2 * e, "before exp"),
+        (lambda m, s, e: m + (-s / 2).exp() * e, "divided by the standard deviation"),
+        (lambda m, s, e: m + (s / 2).exp() + e, "you add it"),
+        (lambda m, s, e: (m + e) * (s / 2).exp(), "not the mean"),
+        (lambda m, s, e: e + (s / 2).exp() * m, "changed places"),
+        (lambda m, s, e: m + (s.data / 2).exp() * e, "cut off on its way to logvar"),
+        (lambda m, s, e: (m + (s / 2).exp() * e).tolist(), "they are a list"),
+        (lambda m, s, e: m + np.exp(s / 2) * e, "NumPy carries no gradients"),
+        (
+            lambda m, s, e: m + (s / 2).exp() * torch.linspace(-1, 1, 8).reshape(4, 2),
+            "e was changed",
+        ),
+        (changes_mu_that_wants_gradients, "in-place operation"),
+        (changes_noise, "changes its argument noise in place"),
+    ],
+    "conv_size": [
+        (lambda n, k, s, p: (n + 2 * p - k) // s, "The + 1 is missing"),
+        (lambda n, k, s, p: (n + 2 * p - k + 1) // s, "after the division"),
+        (lambda n, k, s, p: round((n + 2 * p - k) / s) + 1, "not to the nearest"),
+        (lambda n, k, s, p: math.floor((n + 2 * p - k) / s) + 1.0, "it is a float"),
+        (lambda n, k, s, p: n + 2 * p - k // s + 1, "Brackets"),
+        (lambda n, k, s, p: (n - 1) * s - 2 * p + k, "transposed"),
+        (lambda n, k, s, p: 32, "give 64, and your function says 32."),
+    ],
+    "effective_beta": [
+        (
+            lambda w, n, d, over_n, over_d: w * n if over_n else w / d if over_d else w,
+            "at the first",
+        ),
+        (lambda w, n, d, over_n, over_d: w * (d if over_n else 1) / (n if over_d else 1), "places"),
+        (lambda w, n, d, over_n, over_d: (n if over_n else 1) / (d if over_d else 1), "is missing"),
+        (returns_for_some, "(None) for 0.5, 12288, 128, False, False"),
+    ],
+    "best_guess": [
+        (lambda x: x.sum(0), "the sum"),
+        (lambda x: x.sum(0) / (len(x) - 1), "n − 1"),
+        (lambda x: torch.logit(x).mean(0).sigmoid(), "logits"),
+        (lambda x: x.mean(0, keepdim=True), "only dimension 0 goes"),
+        (lambda x: x.mean(0) * 255, "255 times"),
+        (lambda x: torch.logit(x.mean(0)), "pixels lie in [0, 1]"),
+    ],
+    "structural_similarity": [
+        (lambda x, y: similarity(x, y, of_variance=1), "your variances are divided by n − 1"),
+        (lambda x, y: similarity(x, y, of_covariance=1), "your covariance is divided by n − 1"),
+        (lambda x, y: similarity(x, y, root=0.5), "squares of std"),
+        (lambda x, y: similarity(x, y, first=1), "In the first it is missing"),
+        (lambda x, y: similarity(x, y, second=1), "In the second it is missing"),
+        (lambda x, y: similarity(x, y, c=(0, 0)), "c₁ and c₂ are missing"),
+        (lambda x, y: similarity(x, y, c=(0, 9e-4)), "c₁ is missing"),
+        (lambda x, y: similarity(x, y, c=(0.01, 0.03)), "are squares"),
+        (lambda x, y: 0.5 * similarity(x, y), "yours gives 0.5. So numerators"),
+    ],
+    "aggregate_variance": [
+        (lambda m, s: m.var(1) + s.exp().mean(1), "dimension 0"),
+        (lambda m, s: (m**2).mean(0) + s.exp().mean(0), "you do not subtract it"),
+        (lambda m, s: m.var(0) + s.exp().sum(0), "add their mean"),
+        (lambda m, s: (m.var(0) + s.exp().mean(0)).sqrt(), "its square"),
+        (lambda m, s: (m + (s / 2).exp() * torch.randn_like(m)).var(0), "draw nothing"),
+    ],
+    "spherical": [
+        (lambda a, b, t: arc(b, a, t, between(a, b)), "from b to a"),
+        (lambda a, b, t: arc(a, b, t, torch.rad2deg(between(a, b))), "radians"),
+        (lambda a, b, t: arc(a, b, t, a @ b / (a.norm() * b.norm())), "arccosine"),
+        (lambda a, b, t: arc(a, b, t**2, between(a, b)), "a fraction 0.090"),
+        (lambda a, b, t: arc(a / a.norm(), b / b.norm(), t, between(a, b)), "a and b themselves"),
+        (
+            lambda a, b, t: arc(a, b, t, torch.asin(a @ b / (a.norm() * b.norm()))),
+            "away from where",
+        ),
+    ],
+    "attribute_direction": [
+        (lambda m, y: ((2 * y - 1)[:, None] * m).mean(0), "divided by the number of all faces"),
+        (lambda m, y: ((y - y.mean())[:, None] * m).mean(0), "0.16 times"),
+        (lambda m, y: m[y > 0].mean(0) - m[y < 0].mean(0), "the mean of no faces"),
+        (lambda m, y: m[y.long()].mean(0), "row numbers"),
+        (lambda m, y: (m[y > 0].mean(0) + m[y == 0].mean(0)) / 2, "middle"),
+        (lambda m, y: m[y > 0].median(0).values - m[y == 0].median(0).values, "medians"),
+    ],
+    "without": [
+        (takes_off_in_turn, "one by one"),
+        (lambda d, o: d - (d @ o.T) @ o, "the division is missing"),
+        (lambda d, o: along(d, o) - d, "sign"),
+        (lambda d, o: d - 2 * along(d, o), "it would have 0 along each"),
+        (lambda d, o: torch.zeros_like(d), "not what is left"),
+        (lambda d, o: d, "nothing taken off"),
+    ],
+    "bought_rate": [
+        (lambda x, b: (0.5 * (x / b).log()).abs(), "not the size of the logarithm"),
+        (lambda x, b: 0.5 * (x / b)[x > b].log(), "leave none out"),
+        (lambda x, b: (b / x).clamp(max=1), "the posterior variance"),
+        (lambda x, b: 0.5 * torch.log1p(x / b), "the 1 does not belong"),
+        (lambda x, b: 0.5 * (x - b).log(), "you subtract it"),
+        (lambda x, b: 0.5 * (x / b).clamp(min=1).log10(), "to base 10"),
+        (lambda x, b: x.div_(b).clamp(min=1).log() / 2, "changes its argument x in place"),
+    ],
+    "exchange_rate": [
+        (lambda r, d: (d[1:] - d[0]) / (r[0] - r[1:]), "with the first"),
+        (lambda r, d: (-d.diff() / r.diff()).flip(0), "order"),
+        (lambda r, d: torch.tensor([1.5, 5.0, 8.0]), "9, and yours says 8"),
+        (lambda r, d: -2 * d.diff() / r.diff(), "twice"),
+    ],
+    "roc_auc": [
+        (lambda v, y: max(area(v, y), 1 - area(v, y)), "Turn nothing round"),
+        (lambda v, y: 2 * area(v, y) - 1, "wins minus losses"),
+        (lambda v, y: area(v, y) * (y > 0).sum() * (y == 0).sum(), "number of wins"),
+        (lambda v, y: v[y > 9].mean(), "the result is nan"),
+    ],
+    "information": [
+        (lambda c: table_information(c) / math.log(10), "to base 10"),
+        (lambda c: table_information(c) / 9, "mean over cells"),
+        (lambda c: torch.special.entr(c.sum(1) / c.sum()).sum(), "entropy of the rows"),
+        (lambda c: table_information(c) * torch.nan, "not the only fault"),
+    ],
+    "information_gap": [
+        (lambda m, h: table_gap(m, h) * h / h.sum(), "not by the sum of all"),
+        (lambda m, h: table_gap(m, h) * h * h, "you multiply"),
+        (lambda m, h: (m.amax(0) - m.amin(0)) / h, "subtracts the smallest"),
+        (lambda m, h: (m.amax(0) - m.mean(0)) / h, "subtracts the mean of the column"),
+        (lambda m, h: m.topk(2, 0).values[0] - m.topk(2, 0).values[1] / h, "brackets"),
+    ],
+}.items():
+    WRONG[name] += answers
+
+
 def sentence(capsys, call) -> str:
     """What a check prints: one line."""
     capsys.readouterr()
@@ -230,6 +443,11 @@ def sentence(capsys, call) -> str:
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
     return printed
+
+
+@pytest.fixture(autouse=True)
+def nothing_solved(monkeypatch):
+    monkeypatch.setattr(checks, "_solved", set())
 
 
 def run(source: str) -> None:
@@ -287,3 +505,51 @@ def test_a_wrong_answer_is_told_what_is_wrong_with_it(name, answer, word, capsys
 def test_no_answer_makes_a_check_raise(name, nonsense, capsys):
     printed = sentence(capsys, lambda: getattr(checks, name)(nonsense))
     assert printed.startswith("Not yet: ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_right_answers_may_come_as_arrays_or_lists(name, capsys):
+    space = {"checks": checks, "torch": torch}
+    exec(SOLUTIONS[name], space)
+    if name in ("reparameterize", "conv_size"):  # which want gradients, and an int
+        return
+    for kind in (torch.Tensor.tolist, torch.Tensor.numpy):
+
+        def answer(*arguments, kind=kind):
+            return kind(torch.as_tensor(space[name](*arguments)))
+
+        assert sentence(capsys, lambda: getattr(checks, name)(answer)).startswith("Correct.")
+
+
+def test_solved_exercises_are_counted_by_notebook_and_solutions_are_not(capsys):
+    own = {name: SOLUTIONS[name].replace(", solution=True", "") for name in NAMES}
+    steps = [
+        (SOLUTIONS["gaussian_kl"], 0),
+        (own["gaussian_kl"], 1),
+        (own["gaussian_kl"], 1),  # nobody solves one twice
+        (SOLUTIONS["best_guess"], 1),
+        (own["best_guess"], 2),
+        (STUBS["conv_size"], 2),
+        (own["roc_auc"], 1),  # of another notebook
+    ]
+    for source, count in steps:
+        assert f"({count} of 5 solved.)" in sentence(capsys, functools.partial(run, source))
+
+
+def test_in_a_notebook_a_verdict_is_a_box_whose_colour_tells_right_from_wrong(monkeypatch):
+    import IPython.display
+
+    shown = []
+    monkeypatch.setattr("IPython.get_ipython", lambda: True)
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    checks.gaussian_kl(lambda mu, logvar: 1 / 0 if mu < "<b>" else None)
+    run(SOLUTIONS["gaussian_kl"])
+    run(SOLUTIONS["gaussian_kl"].replace(", solution=True", ""))
+    boxes = [verdict._repr_html_() for verdict in shown]
+    colours = [re.findall(r"rgb\([\d, ]+\)", box)[0] for box in boxes]
+    assert len(set(colours)) == 3
+    assert [text.split()[0] for text in map(repr, shown)] == ["Not", "The", "Correct."]
+    for verdict, box in zip(shown, boxes, strict=True):
+        assert html.escape(repr(verdict)) in box
+        assert "<b>" not in box
+        assert "color:" not in box.replace("border", "")  # letters as the page has them
