@@ -144,7 +144,7 @@ def by_factors(found: dict[str, Any]) -> str:
         + [f"{row['mig_ceiling']:.3f}"]
         for row in found["by_factors"]
     ]
-    return table(["setting", "glasses told", *columns, "MIG's ceiling"], rows)
+    return table(["setting", "informativeness of glasses", *columns, "MIG's ceiling"], rows)
 
 
 def equal_kl(found: dict[str, Any]) -> str:

@@ -393,3 +393,12 @@ def test_mig_of_samples_is_that_of_the_file_whose_means_are_the_runs(runs, repor
         assert sampled[name]["samples"] < sampled[name]["means"]
     best = sampled[report.BEST]
     assert f"{best['samples']:.3f} instead of {best['means']:.3f} for the best β-VAE" in results
+
+
+def test_what_is_said_to_be_new_names_who_drew_in_a_page_before():
+    welcome = (ROOT / "book" / "welcome.md").read_text(encoding="utf-8")
+    known = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    paragraph = next(p for p in welcome.split("\n\n") if "not seen elsewhere" in p)
+    cited = re.findall(r"\{cite\}`(\w+)`", paragraph)
+    assert cited == ["dumoulin2014", "ha2018", "bertucci2024"]
+    assert all(f"{{{key}," in known for key in cited)
