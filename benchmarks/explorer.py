@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from vae_lib.explorer import explore
+from vae_lib.explorer import OPENING, explore
 from vae_lib.latent import decode_images
 from vae_lib.pretrained import load_gallery, load_pretrained
 
@@ -32,9 +32,9 @@ THREE = ("vae_celeba", "vae_beta_4", "vae_beta_10")
 PICTURE = Path(__file__).parents[1] / "results" / "figures" / "explorer.png"
 CELL = "from vae_lib.explorer import explore\nexplore('vae_celeba')"
 
-# In the page: press arrow keys on a slider's handle and note when the last face is painted.
+# In the page: move the first latent slider and note when the last face is painted.
 TOOLS = """() => {
-  const handle = document.querySelector('.ve-latent .noUi-handle');
+  const slider = document.querySelector('.ve-latent input');
   const canvases = [...document.querySelectorAll('.ve-figures .ve-model canvas')];
   const context = canvases.at(-1).getContext('2d');
   let painted = () => {};
@@ -47,8 +47,8 @@ TOOLS = """() => {
   };
   const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const press = () => {
-    const key = Math.floor(tools.count++ / 40) % 2 ? 'ArrowLeft' : 'ArrowRight';
-    handle.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+    slider[Math.floor(tools.count++ / 40) % 2 ? 'stepDown' : 'stepUp']();
+    slider.dispatchEvent(new Event('input', { bubbles: true }));
     return performance.now();
   };
   tools.latencies = async (events) => {
@@ -125,10 +125,12 @@ def measure_kernel() -> None:
 
 
 def check_face(page) -> bool:
-    """Whether the canvas shows what PyTorch decodes where the first slider stands."""
-    z = np.zeros((1, 128), np.float32)
-    value = float(page.locator(".ve-latent .noUi-handle").first.get_attribute("aria-valuenow"))
-    z[0, load_gallery("vae_celeba").kl.argmax()] = round(value * 256) / 256
+    """Whether the canvas shows what PyTorch decodes where the first latent slider stands."""
+    gallery = load_gallery("vae_celeba")
+    z = gallery.mu[[gallery.ids.index(OPENING[0])]].astype(np.float16).astype(np.float32)
+    z[0, gallery.kl.argmax()] = float(
+        page.locator(".ve-latent output").first.inner_text().replace("−", "-")
+    )
     face = decode_images(load_pretrained("vae_celeba")[0], z)[0]
     return bool(np.abs(pixels(page).astype(int) - face).max() <= 2)
 
@@ -195,15 +197,12 @@ def measure_lab(browser, folder: Path) -> None:
 
 
 def draw_picture(browser, folder: Path) -> None:
-    """A smile on one face of the gallery, decoded by the three models: the README's picture."""
+    """A smile on the opening face, decoded by the three models: the README's picture."""
     path = write_widgets(folder, explore(THREE, device="cpu"))
     page = browser.new_page(viewport={"width": 960, "height": 800})
     page.goto(path.as_uri())
     page.wait_for_function(READY, timeout=PATIENCE)
-    page.get_by_label("Start from").first.select_option("gallery")
-    page.locator(".ve-thumbs button").nth(20).click()
-    smile = page.locator(".ve-row", has_text="Smiling").locator(".noUi-handle, input").first
-    smile.focus()
+    page.get_by_label("Smiling", exact=True).focus()
     for _ in range(15):
         page.keyboard.press("ArrowRight")
     page.wait_for_timeout(1_000)

@@ -1,10 +1,14 @@
 """The explorer without a browser: Python's two answers, and what explorer.mjs computes in Node."""
 
+import gc
 import json
 import math
 import os
 import shutil
 import subprocess
+import time
+import tracemalloc
+import weakref
 from io import BytesIO
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from vae_lib.checkpoint import save_weights
 from vae_lib.errors import InputError
 from vae_lib.explorer import (
     EYES,
+    OPENING,
     PHOTO_SIDE,
     align_photo,
     decoder_weights,
@@ -183,9 +188,39 @@ def test_alignment_keeps_what_is_aligned_already():
 
 
 def test_beyond_the_border_the_edge_goes_on():
-    found = align_photo(portrait(), [[0.02, 0.02], [0.9, 0.02]])
+    found = align_photo(portrait(), [[0.1, 0.3], [0.4, 0.25]])
     assert found.shape == (64, 64, 3)
     assert found.min() >= 55  # no black corners
+
+
+def test_two_clicks_anywhere_cost_little_or_are_answered_with_a_sentence():
+    photo = read_photo(encoded(portrait(1600, 1600), "JPEG"))
+    places = [0.0, 0.02, 0.3, 0.5, 0.7, 0.98, 1.0]
+    spots = [(x, y) for x in places for y in places]
+    pairs = [(a, b) for a in spots[::3] for b in spots[1::4]]
+    tracemalloc.start()
+    slowest, refused = 0.0, []
+    for eyes in [*pairs, ((0, 0), (1, 1)), ((0, 1), (1, 0)), ((0.5, 0.5), (0.503, 0.5))]:
+        begun = time.perf_counter()
+        try:
+            assert align_photo(photo, eyes).shape == (64, 64, 3)
+        except InputError as error:
+            refused.append(str(error))
+        slowest = max(slowest, time.perf_counter() - begun)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 100e6
+    assert slowest < 1
+    assert 0 < len(refused) < len(pairs)
+    assert all("mark" in sentence.lower() for sentence in refused)
+
+
+def test_a_picture_that_would_be_mostly_made_up_is_refused():
+    photo = portrait(1600, 1600)
+    with pytest.raises(InputError, match="made up"):
+        align_photo(photo, [[0, 0], [1, 0]])
+    with pytest.raises(InputError, match="28% of the face"):
+        align_photo(photo, [[0.25, 0.5], [0.75, 0.5]])
 
 
 @pytest.mark.parametrize(
@@ -256,6 +291,95 @@ def test_sliders_are_sorted_by_kl(model):
     ]
     assert {(slider.min, slider.max, slider.value) for slider in explorer.sliders} == {(-3, 3, 0)}
     assert explorer.models[0].spec["kl"] == [0.1, 2.0, 0.0, 3.0, 0.2, 1.0]
+
+
+def test_sliders_and_values_tell_the_same(model):
+    explorer = explore(model, kl=[0.1, 2.0, 0.0, 3.0, 0.2, 1.0])
+    explorer.sliders[1].value = 1.5
+    assert explorer.values == [0, 1.5, 0, 0, 0, 0]
+    explorer.values = [0.25, 0, 0, 0, 0, -4.5]  # as a page does
+    assert [slider.value for slider in explorer.sliders] == explorer.values
+    assert explorer.sliders[-1].min == -5
+
+
+def test_it_opens_on_the_same_good_face_at_every_beta():
+    names = ["vae_celeba", "vae_beta_4", "vae_beta_10"]
+    explorer = explore(names)
+    assert explorer.opening == {"id": OPENING[0]}
+    gallery = load_gallery("vae_celeba")
+    row = gallery.ids.index(OPENING[0])
+    strongest = np.argsort(-gallery.kl)[:5]
+    np.testing.assert_allclose(explorer.values[:5], gallery.mu[row][strongest], atol=2e-3)
+    assert explore("vae_synthetic").opening == {"id": OPENING[1]}
+
+
+def test_an_own_model_opens_on_the_validation_face_that_it_reconstructs_best(model, faces):
+    explorer = explore({"my model": model}, faces=faces)
+    valid = faces.split("valid")
+    mu, _ = encode_images(model, np.array(valid.images))
+    wrong = decode_images(model, mu).astype(float) - valid.images
+    best = np.square(wrong).mean((1, 2, 3)).argmin()
+    assert explorer.opening["id"] == valid.ids[best]
+    (code,) = explorer.opening["codes"]
+    np.testing.assert_allclose(np.frombuffer(code, "<f4"), mu[best], atol=1e-5)
+
+
+# what it holds and gives back
+
+
+def test_a_closed_explorer_leaves_nothing_behind(model, other):
+    from ipywidgets.widgets.widget import _instances
+
+    before = set(_instances)
+    kept = explore(model)
+    middle = set(_instances)
+    explorer = explore([model, other])
+    assert explorer.sliders
+    explorer.close()
+    assert set(_instances) == middle  # the weights of `model` are still needed
+    assert kept.models[0].comm is not None
+    kept.close()
+    assert set(_instances) == before
+
+
+def test_explorers_of_the_same_weights_hold_one_model(other):
+    model = other
+    with torch.no_grad():
+        model.from_z.bias += 0.5  # weights that no other test explores
+    first, second = explore(model), explore(model)
+    assert first._models[0] is second._models[0] is not model
+    shared = weakref.ref(first._models[0])
+    first.close()
+    assert shared() is not None
+    second.close()
+    gc.collect()
+    assert shared() is None
+
+
+def test_a_cell_that_is_run_again_closes_what_nobody_sees_any_more(model, monkeypatch):
+    run = {"cell": "c1", "run": "1"}
+    monkeypatch.setattr("vae_lib.explorer._running_cell", lambda: (run["cell"], run["run"]))
+
+    def views(explorer, count):
+        ask(explorer, {"kind": "views", "page": "p", "count": count})
+
+    first, second = explore(model), explore(model)  # two of one run stay side by side
+    views(first, 1), views(second, 2)
+    run["run"] = "2"
+    explore(model)
+    assert first.comm is not None  # the page still shows it
+    views(first, 0)
+    views(second, 1)
+    assert first.comm is None
+    assert second.comm is not None
+    unshown = explore(model)
+    run["run"] = "3"
+    explore(model)
+    assert unshown.comm is not None  # no page ever spoke of it: it may be printed to a page later
+    run |= {"cell": "c2", "run": "4"}
+    other_cell = explore(model)
+    views(other_cell, 1), views(other_cell, 0)
+    assert other_cell.comm is not None  # a closed notebook may be opened again
 
 
 def test_a_shipped_model_brings_its_gallery():

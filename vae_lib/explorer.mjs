@@ -322,6 +322,10 @@ export function reduce(state, action) {
 
 function apply(state, { type, ...a }) {
   if (type === "offset") return { ...state, offsets: put(state.offsets, a.rank, whole(a.value, MOST)) };
+  if (type === "offsets") {
+    const moved = Object.entries(a.values);
+    return { ...state, offsets: moved.reduce((table, [rank, value]) => put(table, rank, whole(value, MOST)), state.offsets) };
+  }
   if (type === "weight") return { ...state, weights: put(state.weights, a.index, whole(a.value, 3 * NOTCHES)) };
   if (type === "lock") {
     const others = state.locks.filter((index) => index !== a.index);
@@ -610,7 +614,7 @@ function pageDecoder(spec, half) {
     worker = new Worker(url);
   } catch {
     const decode = createDecoder(spec, half);
-    return async (codes) => codes.map((code) => decode(code));
+    return { decode: async (codes) => codes.map((code) => decode(code)), end() {} };
   }
   const waiting = new Map();
   const settle = ({ id, frames, problem }) => {
@@ -626,18 +630,32 @@ function pageDecoder(spec, half) {
   worker.onerror = (event) => settle({ problem: event.message || "The page's decoder stopped." });
   worker.postMessage({ spec, half });
   let count = 0;
-  return (codes) =>
+  const decode = (codes) =>
     new Promise((resolve, reject) => {
       waiting.set(++count, { resolve, reject });
       worker.postMessage({ id: count, codes });
     });
+  return { decode, end: () => worker.terminate() };
 }
 
-/** Explorers on one page share a decoder per model; the module itself is loaded once for each. */
-function sharedDecoder(spec, half) {
-  const pool = (globalThis[Symbol.for("vae_lib decoders")] ??= new Map());
-  if (!pool.has(spec.digest)) pool.set(spec.digest, pageDecoder(spec, half));
-  return pool.get(spec.digest);
+/**
+ * Explorers on one page share a decoder per model; the module itself is loaded once for each.
+ * A decoder ends with the last explorer that used it.
+ */
+const decoders = () => (globalThis[Symbol.for("vae_lib decoders, 2")] ??= new Map());
+function sharedDecoder(user, spec, half) {
+  const pool = decoders();
+  if (!pool.has(spec.digest)) pool.set(spec.digest, { ...pageDecoder(spec, half), users: new Set() });
+  const shared = pool.get(spec.digest);
+  shared.users.add(user);
+  return shared.decode;
+}
+function leaveDecoders(user) {
+  for (const [digest, { users, end }] of decoders()) {
+    if (!users.delete(user) || users.size) continue;
+    decoders().delete(digest);
+    end();
+  }
 }
 
 const PATIENCE = 1500; // ms until a kernel counts as busy or gone
@@ -828,24 +846,13 @@ const soon = (task, wait) => {
   };
 };
 
-/** Let a slider tell the kernel ten times a second where it is, and no more: faces come first. */
-function tellLess(slider) {
-  const tell = slider.save_changes.bind(slider);
-  let timer;
-  slider.save_changes = (callbacks) => {
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      tell(callbacks);
-    }, 100);
-  };
-}
+const PAGE = `${Date.now()}-${Math.random()}`; // by which the kernel tells pages apart
 
 /** Everything about one widget that its views share. */
 export class Controller {
   constructor(model) {
     Object.assign(this, {
-      model, views: new Set(), frames: [], notice: "", changes: false, base: null, applying: false,
-      decodeTime: 0, decodedBy: "",
+      model, views: new Set(), frames: [], notice: "", changes: false, base: null, decodeTime: 0, decodedBy: "",
     });
     this.kernel = new Kernel(model, () => this.kernelChanged());
     this.saveSoon = soon(() => this.save(), 400);
@@ -856,27 +863,60 @@ export class Controller {
     const { model } = this;
     const find = (reference) => model.widget_manager.get_model(reference.replace("IPY_MODEL_", ""));
     const weights = await Promise.all(model.get("models").map(find));
-    this.sliders = await Promise.all(model.get("sliders").map(find));
     this.weights = weights;
     this.world = makeWorld(
       weights.map((w) => ({ spec: w.get("spec"), gallery: w.get("gallery") })),
       model.get("labels"),
       model.get("factors"),
     );
-    this.history = new History(initialState());
+    this.history = new History({ ...initialState(), start: this.opening() });
     if (!weights.length) return;
-    this.sliders.forEach(tellLess);
-    this.sliders.forEach((slider, rank) => slider.on("change:value", () => this.sliderMoved(slider, rank)));
-    const [first] = this.sliders;
+    // What anywidget hands on does not tell whether there is a kernel; other widgets do.
+    const [first] = weights;
     const lost = () => first.comm_live || this.kernel.mode === "none" || this.kernel.lose();
     first.on("comm_live_update", lost);
+    this.forget = () => first.off("comm_live_update", lost);
     model.on("change:state", () => this.stateSet());
+    model.on("change:values", () => this.valuesSet());
     const live = Boolean(first.comm_live);
     const hello = this.kernel.hello();
     if (live) await hello;
     const wanted = model.get("state");
     if (wanted) await this.load(wanted);
     this.changed();
+    this.valuesSet();
+  }
+
+  /** Where a new explorer begins: the face that Python chose, else the prior's mean. */
+  opening() {
+    const { id, codes } = this.model.get("opening") ?? {};
+    const index = this.world.ids.indexOf(id);
+    if (codes?.length) {
+      const start = { kind: "face", id };
+      this.world.known.set(keyOf(start), { codes: codes.map((code) => new Float32Array(bytesOf(code).slice().buffer)) });
+      return start;
+    }
+    return index < 0 ? { kind: "mean" } : { kind: "gallery", index };
+  }
+
+  /** The widget is gone for good. */
+  end() {
+    this.ended = true;
+    this.forget?.();
+    this.kernel.lose();
+    leaveDecoders(this);
+  }
+
+  show(view) {
+    this.views.add(view);
+    this.tellViews();
+  }
+  hide(view) {
+    this.views.delete(view);
+    this.tellViews();
+  }
+  tellViews() {
+    this.model.send({ kind: "views", page: PAGE, count: this.views.size });
   }
 
   get state() {
@@ -897,11 +937,10 @@ export class Controller {
     this.changed();
   }
 
-  /** After every change of the state: sliders follow, a face is asked for, views are told. */
+  /** After every change of the state: a face is asked for, views are told. */
   changed() {
     this.notice = "";
     this.positions = this.world.models.map((_, m) => position(this.world, this.state, m));
-    this.moveSliders();
     this.tell("state");
     this.wantFrames();
     this.saveSoon();
@@ -915,47 +954,47 @@ export class Controller {
     this.tell("notice");
   }
 
-  // ipywidgets' sliders
+  // where the sliders stand
 
-  sliderMoved(slider, rank) {
-    if (this.applying) return;
-    const { lead, offsets } = this.state;
-    const d = this.world.models[lead].order[rank];
-    const without = this.positions[lead][d] - (offsets[rank] ?? 0) / GRAIN;
-    this.act({ type: "offset", rank, value: (slider.get("value") - without) * GRAIN }, `z${rank}`);
-  }
-  moveSliders() {
+  /** The leading model's value of a dimension, in standard deviations of the prior. */
+  valueOf(rank) {
     const { lead } = this.state;
-    this.applying = true;
-    this.sliders.forEach((slider, rank) => {
-      const value = this.positions[lead][this.world.models[lead].order[rank]];
-      if (Math.abs(slider.get("value") - value) <= 1 / GRAIN) return;
-      const reach = Math.max(3, Math.ceil(Math.abs(value)));
-      slider.set({ min: -reach, max: reach, value: Math.round(value * 1000) / 1000 });
-      (this.unsaved ??= new Set()).add(slider);
-    });
-    this.applying = false;
+    return this.positions?.[lead]?.[this.world.models[lead].order[rank]] ?? 0;
+  }
+  /** The offset that takes a dimension there. */
+  offsetTo(rank, value) {
+    return (this.state.offsets[rank] ?? 0) + (value - this.valueOf(rank)) * GRAIN;
+  }
+  move(rank, value) {
+    this.act({ type: "offset", rank, value: this.offsetTo(rank, value) }, `z${rank}`);
   }
   recentre(rank) {
-    const { lead, offsets } = this.state;
-    const value = this.positions[lead][this.world.models[lead].order[rank]];
-    this.act({ type: "offset", rank, value: (offsets[rank] ?? 0) - value * GRAIN });
+    this.act({ type: "offset", rank, value: this.offsetTo(rank, 0) });
+  }
+  get values() {
+    return Array.from({ length: this.world.latent }, (_, rank) => Math.round(1000 * this.valueOf(rank)) / 1000);
+  }
+  /** Python moved the sliders. */
+  valuesSet() {
+    const wanted = this.model.get("values") ?? [];
+    if (wanted.length !== this.world.latent) return;
+    const values = {};
+    wanted.forEach((value, rank) => {
+      if (Math.abs(value - this.valueOf(rank)) > 0.6 / GRAIN) values[rank] = this.offsetTo(rank, value);
+    });
+    this.act({ type: "offsets", values });
   }
 
-  /** Python's copies follow when the hand rests: a few at a time, so that no face waits for them. */
+  /** Python's copies follow when the hand rests, so that no face waits for them. */
   save() {
     const text = this.text() ?? "";
-    if (text !== this.model.get("state")) {
-      this.written = text;
-      this.model.set("state", text);
-      this.model.save_changes();
-    }
-    if (this.kernel.mode !== "there") return;
-    for (const slider of [...(this.unsaved ?? [])].slice(0, 8)) {
-      this.unsaved.delete(slider);
-      slider.save_changes();
-    }
-    if (this.unsaved?.size) setTimeout(() => this.saveSoon(), 0);
+    const values = this.values;
+    const moved = JSON.stringify(values) !== JSON.stringify(this.model.get("values"));
+    if (text === this.model.get("state") && !moved) return;
+    this.written = text;
+    this.model.set("state", text);
+    if (moved) this.model.set("values", values);
+    this.model.save_changes();
   }
 
   // the state's text
@@ -1031,11 +1070,13 @@ export class Controller {
   /** Of a gallery face the page has the code, and a kernel with the dataset has the picture. */
   async findOriginal(start) {
     const { known, ids } = this.world;
-    if (start.kind !== "gallery" || known.has(keyOf(start)) || !this.kernel.faces || this.kernel.mode !== "there") return;
-    known.set(keyOf(start), {});
+    const found = known.get(keyOf(start));
+    const id = start.kind === "gallery" ? ids[start.index] : start.id;
+    if (!id || found?.asked || found?.original || !this.kernel.faces || this.kernel.mode !== "there") return;
+    known.set(keyOf(start), { ...found, asked: true });
     try {
-      const { buffers } = await this.encode({ kind: "face", id: ids[start.index] });
-      known.set(keyOf(start), { original: withAlpha(buffers.at(-1)) });
+      const { buffers } = await this.encode({ kind: "face", id });
+      known.set(keyOf(start), { ...known.get(keyOf(start)), original: withAlpha(buffers.at(-1)) });
       this.tell("frames");
     } catch {
       // These faces do not have it: there is no original to show.
@@ -1062,7 +1103,7 @@ export class Controller {
       this.weights.map(async (weights, m) => {
         const mine = items.flatMap(({ model }, i) => (model === m ? [i] : []));
         if (!mine.length) return;
-        const decode = sharedDecoder(weights.get("spec"), bytesOf(weights.get("half")));
+        const decode = sharedDecoder(this, weights.get("spec"), bytesOf(weights.get("half")));
         const found = await decode(mine.map((i) => items[i].z));
         mine.forEach((i, k) => (frames[i] = found[k]));
       }),
@@ -1103,6 +1144,7 @@ export class Controller {
   }
 
   kernelChanged() {
+    if (this.ended) return;
     this.tell("kernel");
     if (this.kernel.mode === "silent") this.callAgain();
     if (this.history && this.kernel.mode !== "there") this.wantFrames();
@@ -1197,40 +1239,280 @@ const paint = (canvas, frame) => {
 
 const PADLOCK = `<svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.6"><rect x="3" y="7" width="10" height="7" rx="1.5"/><path class="ve-shut" d="M5 7V5a3 3 0 0 1 6 0v2"/><path class="ve-open" d="M5 7V4.5a3 3 0 0 1 5.7-1.2"/></svg>`;
 
-/** A slider of the browser's own, with its name, its value and a button that recentres it. */
-function ownSlider({ label, note, low, high, step = 1, shown, input, reset, extra }) {
+/**
+ * A slider with its name, its value and a button that recentres it: one stop of the Tab key. The
+ * buttons are for the mouse; from the slider, keys do the same: 0, and L for the lock.
+ */
+function ownSlider({ label, note, about, low, high, step = 1, shown, input, reset, lock }) {
   const id = unique("slider");
   const output = h("output", { class: "ve-value", for: id });
   const range = h("input", {
-    id, type: "range", min: low, max: high, step, "aria-label": label,
+    id, type: "range", min: low, max: high, step, "aria-label": label, "aria-description": about,
+    "aria-keyshortcuts": [reset && "0", lock && "L"].filter(Boolean).join(" ") || null,
     oninput: () => input(Number(range.value)),
   });
-  const row = h(
-    "div",
-    { class: "ve-row" },
-    h("label", { class: "ve-name", for: id }, h("span", {}, label), note ? h("small", {}, note) : null),
-    range,
-    output,
-    reset ? button("0", reset, { class: "ve-zero", title: "Back to 0 (key 0)", "aria-label": `${label}: back to 0` }) : null,
-    extra ?? null,
-  );
-  if (reset) row.addEventListener("keydown", (event) => recentreOnZero(event, reset));
-  const show = (value) => {
-    if (Number(range.value) !== value) range.value = value;
+  const name = h("span", {}, label);
+  const small = note ? h("small", {}, note) : null;
+  const zero = reset ? button("0", reset, { class: "ve-zero", tabindex: -1, title: "Back to 0 (key 0)", "aria-label": `${label}: back to 0` }) : null;
+  if (lock) lock.tabIndex = -1;
+  const row = h("div", { class: "ve-row" }, h("label", { class: "ve-name", for: id, title: about }, name, small), range, output, zero, lock ?? null);
+  row.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    const act = { 0: reset, l: lock && (() => lock.click()) }[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+  let last;
+  const show = (value, state = "") => {
+    // The browser rounds what it is given to a step: only another value is worth telling it.
+    if (value !== last || document.activeElement === range) range.value = last = value;
     const text = shown(value);
-    if (output.textContent === text) return;
-    output.textContent = text;
-    range.setAttribute("aria-valuetext", text);
+    const told = state ? `${text}, ${state}` : text;
+    if (output.textContent !== text) output.textContent = text;
+    if (range.getAttribute("aria-valuetext") !== told) range.setAttribute("aria-valuetext", told);
   };
-  return { row, show, range };
+  const stretch = (reach) => {
+    if (Number(range.max) !== reach) Object.assign(range, { min: -reach, max: reach });
+  };
+  return { row, show, stretch, range, name, small, zero };
 }
 
 const isTyping = (target) => target.isContentEditable || (target.matches("input, textarea, select") && target.type !== "range" && target.type !== "radio" && target.type !== "checkbox");
 
-function recentreOnZero(event, reset) {
-  if (event.key !== "0" || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-  event.preventDefault();
-  reset();
+/** Several controls as one stop of the Tab key: arrows lead from one to the next. */
+function oneStop(box, selector) {
+  const items = () => [...box.querySelectorAll(selector)];
+  const enter = (item) => {
+    for (const other of items()) other.tabIndex = other === item ? 0 : -1;
+  };
+  const below = (all, from, sign) => {
+    const place = from.getBoundingClientRect();
+    const beyond = all.filter((item) => sign * (item.getBoundingClientRect().top - place.top) > place.height / 2);
+    const distance = (item) => {
+      const { left, top } = item.getBoundingClientRect();
+      return Math.abs(left - place.left) + 1e3 * Math.abs(top - place.top);
+    };
+    return beyond.reduce((best, item) => (!best || distance(item) < distance(best) ? item : best), null);
+  };
+  box.addEventListener("keydown", (event) => {
+    const all = items();
+    const at = all.indexOf(event.target);
+    if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    const to = {
+      ArrowRight: () => all[at + 1], ArrowLeft: () => all[at - 1], Home: () => all[0], End: () => all.at(-1),
+      ArrowDown: () => below(all, all[at], 1), ArrowUp: () => below(all, all[at], -1),
+    }[event.key]?.();
+    if (!to) return;
+    event.preventDefault();
+    enter(to);
+    to.focus();
+  });
+  return enter;
+}
+
+// Where the explorer stands. It is never taller than what scrolls around it, so that it can be on
+// the screen as a whole, and the controls scroll inside of it, beside the faces or below them. This
+// only looks at the elements of the page around it; it changes none of their styles.
+
+const GAP = 6; // pixels that stay free above and below the explorer
+const TALL = 100_000;
+const BESIDE = 540; // from this width on, controls stand beside the faces
+const PANEL = 380; // and are at least this wide
+const LEAST = 300; // in less height than this, nobody can use it
+
+/** The elements that cut off what does not fit, however tall this element gets; the window apart. */
+function clippersOf(element) {
+  const { height, maxHeight } = element.style;
+  Object.assign(element.style, { height: `${TALL}px`, maxHeight: "none" });
+  const clippers = [];
+  for (let box = element.parentElement ?? element.getRootNode().host; box; box = box.parentElement ?? box.getRootNode().host) {
+    if (box === document.body || box === document.documentElement) continue;
+    // An element that only grows with its content cuts nothing off.
+    if (getComputedStyle(box).overflowY !== "visible" && box.clientHeight < TALL / 2) clippers.push(box);
+  }
+  Object.assign(element.style, { height, maxHeight });
+  return clippers;
+}
+
+/** How much of the window's upper edge bars cover that stay there while the page scrolls. */
+function coveredBy(element) {
+  const { left, width } = element.getBoundingClientRect();
+  const seen = new Set();
+  let covered = 0;
+  for (const part of [0.1, 0.5, 0.9]) {
+    for (let y = 2; y < innerHeight / 3; y += 12) {
+      const hit = document.elementsFromPoint(clamp(left + part * width, 1, innerWidth - 1), y);
+      for (let box = hit[0]; box; box = box.parentElement) {
+        if (seen.has(box)) break;
+        seen.add(box);
+        if (box.contains(element) || element.contains(box)) break;
+        const { position } = getComputedStyle(box);
+        const { top, bottom } = box.getBoundingClientRect();
+        const stays = position === "fixed" || (position === "sticky" && parseFloat(getComputedStyle(box).top) >= 0);
+        if (stays && top <= covered + 1 && bottom < innerHeight / 2) covered = Math.max(covered, bottom);
+      }
+    }
+  }
+  return Math.ceil(covered);
+}
+
+/**
+ * What is left of the window where this page is only a frame of another, as in VS Code and Colab.
+ * Such a frame is often as tall as what it shows, so that its own height says nothing.
+ */
+function frameRoom() {
+  let [room, inner] = [Infinity, window];
+  try {
+    for (; inner !== inner.parent; inner = inner.parent) room = Math.min(room, inner.parent.innerHeight);
+  } catch {
+    room = Math.min(room, screen.availHeight - 240); // what editors and browsers show around it
+  }
+  return room;
+}
+
+/**
+ * Keep the explorer no taller than its surroundings show, and give faces and controls their places.
+ *
+ * `parts` are root, body, left, faces, controls, chooser, probe; gives what to call when something
+ * inside has changed, when all of it shall be on the screen, and when it ends.
+ */
+function standing({ root, body, left, faces, controls, chooser, probe, alert }, models) {
+  const framed = window !== window.parent;
+  let [clippers, cover, room, measured, before, settled] = [[], 0, 600, -Infinity, "", undefined];
+  let frameStays = Infinity;
+  const watcher = new ResizeObserver(() => place());
+  const resized = () => {
+    frameStays = Infinity;
+    measure();
+    place();
+  };
+  const measure = () => {
+    measured = performance.now();
+    for (const box of clippers) watcher.unobserve(box);
+    clippers = clippersOf(root);
+    for (const box of clippers) watcher.observe(box);
+    cover = clippers.length ? 0 : coveredBy(root);
+  };
+  const heights = () => {
+    const window_ = framed ? Math.min(frameRoom(), frameStays) : Math.min(probe.offsetHeight || innerHeight, innerHeight);
+    return Math.max(LEAST, Math.min(window_ - cover, ...clippers.map((box) => box.clientHeight)) - 2 * GAP);
+  };
+  const place = (force = false) => {
+    const width = root.clientWidth;
+    if (!width) return;
+    if (measured === -Infinity) measure();
+    room = heights();
+    const extras = [...faces.querySelectorAll(".ve-extra:not([hidden])")].length;
+    const inputs = `${width} ${room} ${extras} ${alert.offsetHeight}`;
+    if (inputs === before && !force) return;
+    before = inputs;
+    const style = getComputedStyle(root);
+    const edge = (names) => names.reduce((sum, name) => sum + parseFloat(style[name]), 0);
+    const wide = width - edge(["paddingLeft", "paddingRight"]);
+    const high = room - edge(["paddingTop", "paddingBottom", "borderTopWidth", "borderBottomWidth"]) - (alert.offsetHeight ? alert.offsetHeight + 8 : 0);
+    const beside = wide >= BESIDE;
+    root.style.setProperty("--ve-room", `${Math.floor(room)}px`);
+    Object.assign(root.style, { scrollMarginTop: `${cover + GAP}px`, scrollMarginBottom: `${GAP}px` });
+    root.style.setProperty("--ve-cover", `${cover}px`);
+    body.classList.toggle("ve-beside", beside);
+    const sizes = (caption) => {
+      let best = { score: -1 };
+      for (let columns = 1; columns <= models; columns++) {
+        const rows = Math.ceil(models / columns);
+        const gaps = 10 * (columns - 1);
+        const most = beside ? wide - Math.max(PANEL, models > 1 ? 0.42 * wide : 0.5 * wide) : wide;
+        const spare = beside && rows === 1 && high > 420 ? 150 : 0; // for the gallery under the faces
+        const below = 24 + (extras && (beside || models > 1) ? 100 : 0) + spare;
+        const share = beside ? 1 : models > 1 ? 0.44 : 0.5;
+        const beyond = extras && !beside && models === 1 ? 0.66 : 1; // they stand to the right
+        const side = Math.floor(Math.min((most - gaps) * beyond / columns, (share * high - below - 8 * (rows - 1)) / rows - caption, models > 1 ? 300 : 420));
+        const score = side * (rows === 1 ? 1.45 : columns === 1 ? 1.2 : models % columns ? 0.8 : 1);
+        if (score > best.score) best = { score, columns, rows, side: Math.max(48, side), spare, gaps };
+      }
+      return best;
+    };
+    const apply = ({ columns, side, gaps }) => {
+      faces.style.setProperty("--ve-columns", columns);
+      faces.style.setProperty("--ve-side", `${side}px`);
+      left.style.setProperty("--ve-left", `${Math.max(columns * side + gaps, 150)}px`);
+    };
+    const captions = () => Math.max(...[...faces.querySelectorAll(".ve-model figcaption")].map((c) => c.offsetHeight)) + 6;
+    apply(sizes(44));
+    const best = sizes(captions());
+    apply(best);
+    const home = best.spare ? left : controls;
+    if (chooser.parentElement !== home) home === left ? left.append(chooser) : controls.firstElementChild.after(chooser);
+    if (framed) {
+      clearTimeout(settled);
+      settled = setTimeout(() => {
+        // A frame that has not grown with the explorer by now has a height of its own.
+        if (innerHeight < root.offsetHeight && frameStays === Infinity) {
+          frameStays = innerHeight;
+          place();
+        }
+      }, 700);
+    }
+  };
+  /** The part of the window in which something here is seen. */
+  const band = () =>
+    clippers.reduce(
+      ({ top, bottom }, box) => {
+        const place = box.getBoundingClientRect();
+        return { top: Math.max(top, place.top), bottom: Math.min(bottom, place.bottom) };
+      },
+      { top: cover, bottom: innerHeight },
+    );
+  const faceHidden = () => {
+    const [{ top, bottom }, seen] = [faces.getBoundingClientRect(), band()];
+    return top < seen.top - 1 || bottom > seen.bottom + 1;
+  };
+  /** Whether something that is not the explorer lies over the upper edge of the faces. */
+  const covered = () => {
+    const { left, top, width } = faces.getBoundingClientRect();
+    return [0.05, 0.5, 0.95].some((part) => {
+      const hit = document.elementFromPoint(left + part * width, top + 2);
+      return hit && !root.contains(hit) && !hit.contains(root);
+    });
+  };
+  const scroll = () => {
+    root.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
+    if (faceHidden()) faces.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
+  };
+  /** Scroll what is around until the explorer is on the screen as a whole. */
+  const bring = () => {
+    if (performance.now() - measured > 1000) {
+      measure();
+      place();
+    }
+    scroll();
+    if (!covered()) return;
+    measure(); // bars may come while one scrolls
+    place();
+    scroll();
+  };
+  // A page that moves under a pressed mouse takes its click away, so that the keyboard's focus
+  // brings everything into sight at once, and the mouse when it has moved or clicked something.
+  let pressed = false;
+  const release = () => setTimeout(() => (pressed = false), 0);
+  const again = () => root.contains(document.activeElement) && faceHidden() && bring();
+  root.addEventListener("pointerdown", () => (pressed = true), true);
+  for (const event of ["pointerup", "pointercancel"]) addEventListener(event, release, true);
+  root.addEventListener("focusin", () => {
+    if (pressed) return;
+    bring();
+    setTimeout(again, 60); // notebooks scroll too, a moment after a cell was entered
+  });
+  for (const event of ["input", "click"]) root.addEventListener(event, () => faceHidden() && bring());
+  addEventListener("resize", resized);
+  watcher.observe(root);
+  const end = () => {
+    watcher.disconnect();
+    clearTimeout(settled);
+    removeEventListener("resize", resized);
+    for (const event of ["pointerup", "pointercancel"]) removeEventListener(event, release, true);
+  };
+  return { place, end };
 }
 
 async function render({ model, el }, controller) {
@@ -1238,10 +1520,12 @@ async function render({ model, el }, controller) {
   el.append(root);
   const alert = h("div", { class: "ve-alert", role: "alert", hidden: true });
   root.append(alert);
+  let stand;
   const say = (text) => {
     const full = [...model.get("problems"), text].filter(Boolean).join(" ");
     if (alert.textContent !== full) alert.textContent = full;
     alert.hidden = !full;
+    stand?.place();
   };
   say("");
   try {
@@ -1256,23 +1540,25 @@ async function render({ model, el }, controller) {
   const parts = [];
   const add = (part) => (parts.push(part.update), part.element);
   const faces = add(facesPart(controller));
-  const several = world.models.length > 1;
-  const start = add(startPart(controller));
+  const chooser = add(startPart(controller));
   const controls = h(
     "div",
     { class: "ve-controls" },
     add(toolbarPart(controller)),
-    several ? start : null,
-    world.factors.length ? add(factorsPart(controller)) : null,
-    add(await dimensionsPart(controller, model.get("shown"))),
     world.attributes.length ? add(attributesPart(controller)) : null,
+    add(dimensionsPart(controller, model.get("shown"))),
+    world.factors.length ? add(factorsPart(controller)) : null,
     add(wayPart(controller)),
     add(photoPart(controller)),
     add(keepPart(controller)),
   );
   const live = h("div", { class: "ve-hidden", "aria-live": "polite" });
-  const left = several ? faces : h("div", { class: "ve-left" }, faces, start);
-  root.append(h("div", { class: several ? "ve-body ve-several" : "ve-body" }, left, controls), live);
+  const probe = h("div", { class: "ve-probe", "aria-hidden": "true" });
+  const left = h("div", { class: "ve-left" }, faces);
+  const body = h("div", { class: "ve-body" }, left, controls);
+  controls.firstElementChild.after(chooser);
+  root.append(body, live, probe);
+  stand = standing({ root, body, left, faces, controls, chooser, probe, alert }, world.models.length);
 
   const announce = soon(() => {
     const z = controller.positions[controller.state.lead];
@@ -1281,6 +1567,7 @@ async function render({ model, el }, controller) {
   const update = (what) => {
     if (what === "notice" || what === "state") say(controller.notice);
     for (const part of parts) part(what);
+    if (what !== "notice") stand.place();
     if (what === "frames") announce();
   };
   root.addEventListener("keydown", (event) => {
@@ -1293,11 +1580,11 @@ async function render({ model, el }, controller) {
     if (key === "y" || event.shiftKey) controller.redo();
     else controller.undo();
   });
-  controller.views.add(update);
+  controller.show(update);
   for (const what of ["kernel", "state", "frames"]) update(what);
   return () => {
-    controller.views.delete(update);
-    for (const part of parts) part("end");
+    controller.hide(update);
+    stand.end();
   };
 }
 
@@ -1323,10 +1610,11 @@ function facesPart(controller) {
       : h("span", { class: "ve-lead" }, name);
     const gauge = h("span", { class: "ve-gauge", "aria-hidden": "true" }, shell, mark);
     const made = figure(h("div", {}, title, length, gauge), `Face decoded by ${label}`, "ve-model");
+    gauge.title = length.title = `‖z‖: how far this code lies from the prior’s mean. Random draws from the prior lie in the shaded band, at ${decimals(middle, 1)} ± 1.4.`;
     return { ...made, length, mark, radio };
   });
-  const original = figure("original", "Original picture");
-  const changes = figure("what changed", "What changed: difference from the starting face");
+  const original = figure("original", "Original picture", "ve-extra");
+  const changes = figure("what changed", "What changed: difference from the starting face", "ve-extra");
   const speed = h("span", { class: "ve-speed", "aria-hidden": "true" });
   const decoder = h("span", {});
   const dot = h("i", { class: "ve-dot", "aria-hidden": "true" });
@@ -1334,8 +1622,8 @@ function facesPart(controller) {
   const element = h(
     "div",
     { class: "ve-faces" },
-    h("div", { class: "ve-figures" }, ...figures.map((f) => f.element), original.element, changes.element),
-    h("p", { class: "ve-note" }, `‖z‖: how far this code lies from the prior’s mean. Random draws from the prior lie in the shell at ${decimals(middle, 1)} ± 1.4, which is the shaded band.`),
+    h("div", { class: "ve-figures" }, ...figures.map((f) => f.element)),
+    h("div", { class: "ve-extras" }, original.element, changes.element),
     status,
   );
   const sentences = {
@@ -1348,7 +1636,7 @@ function facesPart(controller) {
     if (what === "kernel" || what === "frames") {
       const { mode, device } = controller.kernel;
       const text = mode === "there" && device ? `Decoded by the kernel (${device}).` : sentences[mode];
-      if (decoder.textContent !== text) decoder.textContent = text;
+      if (decoder.textContent !== text) decoder.textContent = status.title = text;
       dot.className = `ve-dot ve-${mode}`;
     }
     if (what === "state") {
@@ -1385,8 +1673,9 @@ function toolbarPart(controller) {
   const undo = button("Undo", () => controller.undo(), { title: "Ctrl+Z", "aria-keyshortcuts": "Control+Z" });
   const redo = button("Redo", () => controller.redo(), { title: "Ctrl+Shift+Z", "aria-keyshortcuts": "Control+Shift+Z" });
   const reset = button("Reset", () => controller.act({ type: "reset" }), { title: "Back to the starting face" });
-  const changes = h("input", { type: "checkbox", onchange: () => controller.showChanges(changes.checked) });
-  const element = h("div", { class: "ve-bar" }, undo, redo, reset, h("label", { class: "ve-check" }, changes, "Show what changed"));
+  const changes = h("input", { type: "checkbox", "aria-label": "Show what changed", onchange: () => controller.showChanges(changes.checked) });
+  const element = h("div", { class: "ve-bar", role: "toolbar", "aria-label": "This face" }, undo, redo, reset, h("label", { class: "ve-check" }, changes, h("span", {}, h("span", { class: "ve-spare" }, "Show "), "what changed")));
+  oneStop(element, "button, input")(undo);
   const update = (what) => {
     if (what !== "state") return;
     const { past, future, present } = controller.history;
@@ -1422,7 +1711,7 @@ function chooser(controller, target, none) {
     if (kind === "none") controller.act({ type: "end", end: null });
     if (kind === "mean") choose({ kind });
     if (kind === "seed") draw(lastSeed);
-    if (kind === "gallery") choose({ kind, index: target === "end" ? 1 : 0 });
+    if (kind === "gallery") choose({ kind, index: target === "end" ? 1 : Math.max(0, world.ids.indexOf(controller.model.get("opening")?.id)) });
     if (kind === "face") any();
   };
   let drawnFor;
@@ -1433,21 +1722,24 @@ function chooser(controller, target, none) {
     thumbs.replaceChildren(
       ...world.ids.map((id, index) => {
         const about = [id, ...world.facts[index]].join(", ");
-        return h("button", { type: "button", title: about, "aria-label": about, onclick: () => choose({ kind: "gallery", index }) }, h("canvas", { width: 64, height: 64 }));
+        return h("button", { type: "button", title: about, "aria-label": about, onclick: () => choose({ kind: "gallery", index }) }, h("img", { alt: "", width: 64, height: 64 }));
       }),
     );
     mark();
-    const canvases = [...thumbs.querySelectorAll("canvas")];
-    for (let at = 0; at < canvases.length && drawnFor === lead; at += 8) {
-      const items = world.models[lead].faces.slice(at, at + 8).map((z) => ({ model: lead, z }));
+    const pictures = [...thumbs.querySelectorAll("img")];
+    for (let at = 0; at < pictures.length && drawnFor === lead; at += 4) {
+      while (controller.decoding) await new Promise((resolve) => setTimeout(resolve, 20)); // faces first
+      const items = world.models[lead].faces.slice(at, at + 4).map((z) => ({ model: lead, z }));
       const frames = await controller.decode(items).catch(() => []);
-      frames.forEach((frame, i) => paint(canvases[at + i], frame));
+      frames.forEach((frame, i) => (pictures[at + i].src = drawn(frame, 64).toDataURL()));
     }
   };
-  const mark = () =>
-    [...thumbs.children].forEach((thumb, index) =>
-      thumb.setAttribute("aria-pressed", String(current()?.kind === "gallery" && current().index === index)),
-    );
+  const enter = oneStop(thumbs, "button");
+  const mark = () => {
+    const chosen = current()?.kind === "gallery" ? current().index : -1;
+    [...thumbs.children].forEach((thumb, index) => thumb.setAttribute("aria-pressed", String(index === chosen)));
+    if (!thumbs.contains(document.activeElement)) enter(thumbs.children[Math.max(0, chosen)]);
+  };
   const element = h("div", { class: "ve-chooser" }, kinds, seedLine, faceLine, thumbs);
   const update = (what) => {
     if (what !== "state" && what !== "kernel") return;
@@ -1471,7 +1763,7 @@ function chooser(controller, target, none) {
     if (kind === "face" && !options.some(([value]) => value === "face")) option("face", "a face of the dataset");
     kinds.value = kind;
     seedLine.hidden = kind !== "seed";
-    faceLine.hidden = kind !== "face";
+    faceLine.hidden = kind !== "face" || controller.kernel.mode !== "there";
     thumbs.hidden = kind !== "gallery";
     if (kind === "seed" && document.activeElement !== seed) seed.value = lastSeed = current().seed;
     if (kind === "face" && document.activeElement !== name) name.value = current().id;
@@ -1485,117 +1777,132 @@ function chooser(controller, target, none) {
 
 function startPart(controller) {
   const { element, update } = chooser(controller, "start");
-  return { element: section("Start from", true, element), update };
+  const part = section("Start from", true, element);
+  part.classList.add("ve-start");
+  return { element: part, update };
 }
 
-async function dimensionsPart(controller, shown) {
-  const { world, sliders, model } = controller;
-  const views = [];
+function dimensionsPart(controller, shown) {
+  const { world } = controller;
+  const count = world.latent;
   const rows = [];
-  const makeRow = async (rank) => {
-    const view = await model.widget_manager.create_view(sliders[rank]);
-    views.push(view);
-    const name = h("span", {});
-    const nats = h("small", {});
-    const reset = () => controller.recentre(rank);
-    const row = h(
-      "div",
-      { class: "ve-row ve-latent" },
-      h("div", { class: "ve-name" }, name, nats),
-      view.el,
-      button("0", reset, { class: "ve-zero", title: "Back to the prior’s mean (key 0)" }),
-    );
-    row.addEventListener("keydown", (event) => recentreOnZero(event, reset));
-    // A view learns that it is on the page from Lumino, which knows nothing of this row.
-    const attached = () => (view.luminoWidget ?? view.pWidget)?.processMessage({ type: "after-attach", isConflatable: false, conflate: () => false });
-    rows.push({ rank, row, name, nats, attached, zero: row.lastChild });
-    return row;
+  const makeRow = (rank) => {
+    const slider = ownSlider({
+      label: "z", note: " ", low: -3, high: 3, step: 0.05, shown: decimals,
+      input: (value) => controller.move(rank, value),
+      reset: () => controller.recentre(rank),
+    });
+    slider.row.classList.add("ve-latent");
+    rows.push({ ...slider, rank });
+    return slider.row;
   };
   const update = (what) => {
-    if (what === "end") for (const view of views) view.remove();
     if (what !== "state") return;
-    const { lead } = controller.state;
-    for (const { rank, row, name, nats, zero } of rows) {
-      const { order, kl } = world.models[lead];
+    const { order, kl } = world.models[controller.state.lead];
+    for (const { rank, range, name, small, zero, show, stretch } of rows) {
       const d = order[rank];
       const text = `z ${d}`;
       if (name.textContent !== text) {
         name.textContent = text;
-        nats.textContent = kl ? `${decimals(kl[d])} nats` : "";
-        const label = `Latent dimension ${d}${kl ? `, ${decimals(kl[d])} nats` : ""}`;
+        small.textContent = kl ? `${decimals(kl[d])} nats` : "";
+        range.setAttribute("aria-label", `Latent dimension ${d}${kl ? `, ${decimals(kl[d])} nats` : ""}`);
         zero.setAttribute("aria-label", `Latent dimension ${d}: back to 0`);
-        row.querySelector(".noUi-handle")?.setAttribute("aria-label", label);
-        row.querySelector(".widget-readout")?.setAttribute("aria-label", `${label}, value`);
       }
+      const value = controller.valueOf(rank);
+      stretch(Math.max(3, Math.ceil(Math.abs(value))));
+      show(value);
     }
   };
-  const fill = async (box, from, to) => {
-    const made = [];
-    for (let rank = from; rank < to; rank++) made.push(await makeRow(rank));
-    box.append(...made);
-    for (const { rank, attached } of rows) if (rank >= from && rank < to) attached();
+  const fill = (box, from, to) => {
+    for (let rank = from; rank < to; rank++) box.append(makeRow(rank));
     update("state");
   };
   const first = h("div", {});
-  await fill(first, 0, Math.min(shown, sliders.length));
+  fill(first, 0, Math.min(shown, count));
   const body = [
     h("p", { class: "ve-note" }, world.models[0].kl
-      ? "Sorted by how much they tell, in nats; values in standard deviations of the prior."
-      : "In the decoder’s order, since no KL is known for this model; values in standard deviations of the prior."),
+      ? "The axes that the model made up, sorted by how much they tell, in nats; values in standard deviations of the prior."
+      : "The axes that the model made up, in the decoder’s order, since no KL is known for this model; values in standard deviations of the prior."),
     world.models.length > 1
       ? h("p", { class: "ve-note" }, "Linked by rank: the strongest dimension of one model moves with the strongest of the others.")
       : null,
     first,
   ].filter(Boolean);
-  if (sliders.length > shown) {
+  if (count > shown) {
     const rest = h("div", {});
-    const more = h("details", { class: "ve-more" }, h("summary", {}, `${sliders.length - shown} weaker dimensions`), rest);
-    more.addEventListener("toggle", () => {
-      if (more.open && !rest.childElementCount && !more.dataset.filling) {
-        more.dataset.filling = "yes";
-        fill(rest, shown, sliders.length);
-      }
-    });
+    const more = h("details", { class: "ve-more" }, h("summary", {}, `${count - shown} weaker dimensions`), rest);
+    more.addEventListener("toggle", () => more.open && !rest.childElementCount && fill(rest, shown, count));
     body.push(more);
   }
   return { element: section("Latent dimensions", true, ...body), update };
 }
 
+// The attributes on top: what everybody sees at once, without knowing CelebA's list or having an
+// opinion on what is attractive, and what these models move well. CelebA's names, then the names
+// of the causes of synthetic faces. Whatever else there is can be unfolded or searched.
+const FAMILIAR = [
+  "Smiling", "Eyeglasses", "Wearing Hat", "No Beard", "Blond Hair", "Gray Hair",
+  "smile", "glasses", "hair colour", "hair length", "skin tone", "yaw",
+];
+const HANDFUL = 6;
+
 function attributesPart(controller) {
   const { world } = controller;
-  const rows = world.attributes.map(({ name, kind, scores }, index) => {
-    const score = (m) => `${kind === "R²" ? "R²" : "AUC"} ${decimals(scores[m])}`;
+  const about = ({ kind, scores }, m) =>
+    `A linear probe reads this off z with ${kind === "R²" ? "R²" : "AUC"} ${decimals(scores[m])} (${kind === "R²" ? "1 is perfect, 0 is guessing" : "1 is perfect, 0.5 is guessing"}).`;
+  const rows = world.attributes.map((attribute, index) => {
+    const { name } = attribute;
     const lock = h("button", {
-      type: "button", class: "ve-lock", title: "Lock: the other attributes no longer move this one",
+      type: "button", class: "ve-lock", title: "Lock: the other attributes no longer move this one (key L)",
       "aria-label": `Lock ${name}`,
       onclick: () => controller.act({ type: "lock", index, on: !controller.state.locks.includes(index) }),
     });
     lock.innerHTML = PADLOCK;
     const slider = ownSlider({
-      label: name, note: score(0), low: -3 * NOTCHES, high: 3 * NOTCHES,
+      label: name, about: about(attribute, 0), low: -3 * NOTCHES, high: 3 * NOTCHES,
       shown: (value) => decimals(value / NOTCHES),
       input: (value) => controller.act({ type: "weight", index, value }, `w${index}`),
       reset: () => controller.act({ type: "weight", index, value: 0 }),
-      extra: lock,
+      lock,
     });
-    return { ...slider, lock, index, score };
+    return { ...slider, attribute, lock, index };
   });
-  const [first, rest] = [rows.slice(0, 8), rows.slice(8)];
+  const known = FAMILIAR.flatMap((name) => rows.filter(({ attribute }) => attribute.name === name));
+  const first = (known.length ? known : rows).slice(0, HANDFUL);
+  const rest = rows.filter((row) => !first.includes(row));
+  const none = h("p", { class: "ve-note", hidden: true }, "No attribute has such a name.");
+  const more = h("details", { class: "ve-more" }, h("summary", {}, `${rest.length} more attributes`), ...rest.map(({ row }) => row), none);
+  const search = h("input", {
+    type: "search", class: "ve-search", placeholder: `Find one of ${rows.length} attributes`, "aria-label": "Find an attribute",
+    oninput: () => {
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const found = rest.filter(({ row, attribute }) => {
+        row.hidden = !words.every((word) => attribute.name.toLowerCase().includes(word));
+        return !row.hidden;
+      });
+      none.hidden = Boolean(found.length);
+      if (words.length) more.open = true;
+    },
+  });
   const element = section(
     "Attributes",
     true,
-    h("p", { class: "ve-note" }, "Directions: 1 is the step from the average face without to the average face with. The score tells how well a linear probe reads the attribute off z."),
+    h("p", { class: "ve-note" }, "1 is the step from the average face without it to the average face with it."),
     h("div", {}, ...first.map(({ row }) => row)),
-    rest.length ? h("details", { class: "ve-more" }, h("summary", {}, `${rest.length} more attributes`), ...rest.map(({ row }) => row)) : null,
+    rest.length ? search : null,
+    rest.length ? more : null,
   );
   const update = (what) => {
     if (what !== "state") return;
     const { weights, locks, lead } = controller.state;
-    for (const { show, lock, index, row, score } of rows) {
-      show(weights[index] ?? 0);
-      lock.setAttribute("aria-pressed", String(locks.includes(index)));
-      const small = row.querySelector("small");
-      if (small.textContent !== score(lead)) small.textContent = score(lead);
+    for (const { show, lock, index, row, range, attribute } of rows) {
+      const locked = locks.includes(index);
+      show(weights[index] ?? 0, locked && "locked");
+      lock.setAttribute("aria-pressed", String(locked));
+      const text = about(attribute, lead);
+      if (range.getAttribute("aria-description") === text) continue;
+      range.setAttribute("aria-description", text);
+      row.querySelector(".ve-name").title = text;
     }
   };
   return { element, update };
@@ -1824,6 +2131,7 @@ export default () => {
     initialize({ model }) {
       controller = new Controller(model);
       controller.ready.catch(() => {}); // views tell it
+      return () => controller.end();
     },
     render: (context) => render(context, controller),
   };

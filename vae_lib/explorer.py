@@ -8,6 +8,7 @@ answers, on a published page, the browser decodes by itself from weights that tr
 import copy
 import hashlib
 import math
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -46,6 +47,10 @@ PREVIEW_SIDE = 360
 # Where CelebA's alignment puts the eyes: pixels (69.5, 111) and (108, 111) of its 178x218 pictures,
 # whose central 148x148 become 64x64. Half a pixel leads from a pixel's index to its middle.
 EYES = tuple(((x + 0.5 - 15) * SIDE / 148, (111 + 0.5 - 35) * SIDE / 148) for x in (69.5, 108.0))
+# The gallery's face that is shown first, chosen by eye among the 64: seen from the front, sharp at
+# every β, before a plain light wall, and with nothing on it yet, neither smile nor hat nor glasses
+# nor beard, so that the first slider that anybody moves changes what it is named after.
+OPENING = ("183727.jpg", "synthetic-018731")
 
 
 @memory_as_sentence('explore with device="cpu"')
@@ -143,13 +148,13 @@ class _Subject:
     def __init__(self, source, label, kl, faces: Faces | None, device: torch.device) -> None:
         gallery, metadata, name = None, {}, "model"
         if not isinstance(source, str | Path):
-            model = copy.deepcopy(unwrap(source))
+            model = unwrap(source)
         else:
             model, metadata = load_model(source)
             name = Path(source).stem
             if str(source) in pretrained_names():
                 gallery = _shipped_gallery(name)
-        self.model = model.to(device).float().eval().requires_grad_(False)
+        self.model = _shared_model(model, device)
         self.config = model.config
         self.name, self.beta = name, metadata.get("recipe", {}).get("beta")
         self.label = label or (name if self.beta is None else f"{name}, β = {self.beta:g}")
@@ -167,6 +172,26 @@ class _Subject:
             )
         self.kl = None if kl is None else np.asarray(kl, np.float32)
         self.gallery = gallery
+
+
+_models: weakref.WeakValueDictionary[bytes, VAE] = weakref.WeakValueDictionary()
+
+
+def _shared_model(model: VAE, device: torch.device) -> VAE:
+    """A copy of this model for explorers, the same one for the same weights.
+
+    A cell that is run ten times would otherwise hold three models thirty times.
+    """
+    digest = hashlib.sha256(f"{model.config} {device}".encode())
+    for name, value in model.state_dict().items():
+        digest.update(f"{name} {value.dtype}".encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    key = digest.digest()
+    shared = _models.get(key)
+    if shared is None:
+        shared = copy.deepcopy(model).to(device).float().eval().requires_grad_(False)
+        _models[key] = shared
+    return shared
 
 
 def _finite(model: VAE) -> bool:
@@ -211,6 +236,41 @@ def _gallery_of(model: VAE, faces: Faces) -> Gallery | None:
     )
 
 
+def _opening(subjects: Sequence[_Subject], faces: Faces | None) -> dict[str, Any]:
+    """The face to begin with: its id, and codes of every model where no gallery has them.
+
+    Of a learner's own model that is the validation face that it reconstructs best, since what
+    comes first should show what the model can do; the prior's mean would show a smear.
+    """
+    shared = [set(subject.gallery.ids) if subject.gallery else set() for subject in subjects]
+    shipped = [name for name in OPENING if subjects and all(name in ids for ids in shared)]
+    if shipped:
+        return {"id": shipped[0]}
+    if faces is not None and len(faces):
+        for few in (faces.take(0, 256), faces.take(0, 0, 256), faces.take(256)):
+            if len(few):
+                ids, images = few.ids, np.array(few.images)
+                break
+    elif subjects and all(subject.kind == "synthetic" for subject in subjects):
+        from vae_lib.faces.synthetic import synthetic_faces
+
+        images, _ = synthetic_faces(64, seed=1)  # other faces than models are trained on
+        ids = np.array([f"drawn-{row:02d}" for row in range(len(images))])
+    else:
+        return {}
+    side = subjects[0].config.image_size if subjects else 0
+    if not all(subject.config.image_size == side == images.shape[1] for subject in subjects):
+        return {}
+    codes, errors = [], np.zeros(len(images))
+    for subject in subjects:
+        mu, _ = encode_images(subject.model, images)
+        wrong = decode_images(subject.model, mu).astype(np.float32) - images
+        codes.append(mu)
+        errors += np.square(wrong).mean((1, 2, 3))
+    best = int(errors.argmin()) if subjects else 0
+    return {"id": str(ids[best]), "codes": [mu[best].astype("<f4").tobytes() for mu in codes]}
+
+
 def decoder_weights(model: VAE) -> np.ndarray:
     """The decoder as the browser wants it: BatchNorm folded into the convolutions, float16.
 
@@ -248,7 +308,6 @@ def _share(subject: _Subject) -> DecoderWeights:
     half = decoder_weights(subject.model).tobytes()
     digest = hashlib.sha256(half).hexdigest()[:12]
     size, kl, gallery = subject.config.latent_size, subject.kl, subject.gallery
-    order = np.arange(size) if kl is None else np.argsort(-kl, kind="stable")
     key = hashlib.sha256(half + b"" if kl is None else half + kl.tobytes()).hexdigest()
     key += subject.name + (hashlib.sha256(gallery.mu.tobytes()).hexdigest() if gallery else "")
     if key in _shared and _shared[key].comm is not None:
@@ -260,7 +319,7 @@ def _share(subject: _Subject) -> DecoderWeights:
             "latent_size": size,
             "image_size": subject.config.image_size,
             "channels": list(subject.config.channels),
-            "order": order.tolist(),
+            "order": _order(subject),
             "kl": None if kl is None else [round(float(value), 3) for value in kl],
         },
         half=half,
@@ -284,21 +343,39 @@ def _compact(gallery: Gallery) -> dict[str, Any]:
 class LatentSlider(ipywidgets.FloatSlider):
     """A FloatSlider to which the kernel does not repeat what it was told.
 
-    The page tells where a slider is ten times a second, so that faces come first. A kernel's echo
-    of one place would throw the slider back from the next.
+    A kernel's echo of one place would throw a slider that is being dragged back from the next.
+    ipywidgets 7 never repeats and passes over this setting.
     """
 
     value = traitlets.CFloat(0.0).tag(sync=True, echo_update=False)
 
 
+_open: list["Explorer"] = []
+
+
+def _running_cell() -> tuple[str, str] | None:
+    """The cell that is running and this run of it; None outside a notebook's kernel."""
+    try:
+        from IPython import get_ipython
+
+        parent = get_ipython().kernel.get_parent()
+        cell = parent["metadata"].get("cellId") or parent["content"]["code"]
+        return str(cell), str(parent["header"]["msg_id"])
+    except (ImportError, AttributeError, KeyError, LookupError):
+        return None
+
+
 class Explorer(anywidget.AnyWidget):
     """The widget that `explore` returns.
 
+    When its cell is run again and its last view is gone, it closes by itself, so that a notebook
+    holds one explorer per cell however often the cell is run.
+
     Attributes
     ----------
-    sliders : list of ipywidgets.FloatSlider
-        One per latent dimension, strongest first; values in standard deviations of the prior.
-        They can be read, set and linked like any other.
+    values : list of float
+        Where the sliders stand: the leading model's code in standard deviations of the prior,
+        strongest dimension first. Can be set. Empty until the page has read a given `state`.
     state : str
         Where the explorer stands, at most 400 characters; can be set. Empty where a position
         cannot be told in so few.
@@ -309,13 +386,12 @@ class Explorer(anywidget.AnyWidget):
     models = traitlets.List(traitlets.Instance(ipywidgets.Widget)).tag(
         sync=True, **widget_serialization
     )
-    sliders = traitlets.List(traitlets.Instance(ipywidgets.Widget)).tag(
-        sync=True, **widget_serialization
-    )
     labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
     shown = traitlets.Int(10).tag(sync=True)
     factors = traitlets.List(traitlets.Dict()).tag(sync=True)
     problems = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    opening = traitlets.Dict().tag(sync=True)
+    values = traitlets.List(traitlets.CFloat()).tag(sync=True, echo_update=False)
     state = traitlets.Unicode("").tag(sync=True)
 
     def __init__(
@@ -330,35 +406,68 @@ class Explorer(anywidget.AnyWidget):
         self._faces = faces
         self._upload: list[bytes] = []
         self._photo: Image.Image | None = None
-        sliders = []
-        if subjects:
-            look = {"layout": ipywidgets.Layout(width="auto"), "style": ipywidgets.SliderStyle()}
-            first = subjects[0]
-            order = np.arange(first.config.latent_size)
-            if first.kl is not None:
-                order = np.argsort(-first.kl, kind="stable")
-            sliders = [
-                LatentSlider(
-                    value=0.0,
-                    min=-REACH,
-                    max=REACH,
-                    step=STEP,
-                    description=f"z {dimension}",
-                    readout_format=".2f",
-                    **look,
-                )
-                for dimension in order
-            ]
+        self._sliders: list[LatentSlider] = []
+        self._views: dict[str, int] = {}  # page → how many views it shows
+        self._replaced = False
+        opening = _opening(subjects, faces)
         super().__init__(
             models=[_share(subject) for subject in subjects],
-            sliders=sliders,
             labels=[subject.label for subject in subjects],
             shown=shown,
             factors=_factor_specs() if any(s.kind == "synthetic" for s in subjects) else [],
             problems=list(problems),
+            opening=opening,
+            values=[] if state or not subjects else _first_values(subjects[0], opening),
             state=state,
         )
         self.on_msg(self._answer)
+        self._cell = _running_cell()
+        for earlier in list(_open):
+            if self._cell and earlier._cell and earlier._cell[0] == self._cell[0]:
+                earlier._replaced = earlier._cell[1] != self._cell[1]
+                earlier._close_if_unseen()
+        _open.append(self)
+
+    @property
+    def sliders(self) -> list[LatentSlider]:
+        """`ipywidgets.FloatSlider`s of the same `values`, to read, set, show and link.
+
+        One per latent dimension, strongest first. They are made when they are first asked for:
+        the explorer has sliders of its own in the page.
+        """
+        if not self._sliders and self.models:
+            spec = self.models[0].spec
+            values = self.values or [0.0] * spec["latent_size"]
+            self._sliders = [
+                LatentSlider(
+                    value=value,
+                    min=-max(REACH, math.ceil(abs(value))),
+                    max=max(REACH, math.ceil(abs(value))),
+                    step=STEP,
+                    description=f"z {dimension}",
+                    readout_format=".2f",
+                )
+                for dimension, value in zip(spec["order"], values, strict=True)
+            ]
+            for slider in self._sliders:
+                slider.observe(self._slider_moved, "value")
+            self.observe(self._values_moved, "values")
+        return list(self._sliders)
+
+    def _slider_moved(self, change) -> None:
+        values = [slider.value for slider in self._sliders]
+        if np.abs(np.subtract(values, self.values or 9e9)).max() > 1e-9:
+            self.values = values
+
+    def _values_moved(self, change) -> None:
+        if len(change.new) != len(self._sliders):
+            return
+        for slider, value in zip(self._sliders, change.new, strict=True):
+            slider.unobserve(self._slider_moved, "value")
+            reach = max(REACH, math.ceil(abs(value)))
+            slider.min, slider.max = min(slider.min, -reach), max(slider.max, reach)
+            slider.value = value
+            slider.observe(self._slider_moved, "value")
 
     def _answer(self, _, content: dict[str, Any], buffers: list[memoryview]) -> None:
         """Answer a message of the browser, or tell in a sentence why not."""
@@ -397,6 +506,17 @@ class Explorer(anywidget.AnyWidget):
             encode_images(model, image[None])[0].astype("<f4").tobytes() for model in self._models
         ]
         return {"kind": "codes", "id": name}, [*codes, image.tobytes()]
+
+    def _on_views(self, content, buffers):
+        """A page tells how many views of this explorer it shows."""
+        self._views[content["page"]] = content["count"]
+        self._close_if_unseen()
+        return {"kind": "noted"}, []
+
+    def _close_if_unseen(self) -> None:
+        """Close what its cell has replaced and every page that showed it has let go."""
+        if self._replaced and self._views and not any(self._views.values()):
+            self.close()
 
     def _image_of_face(self, content):
         if self._faces is None:
@@ -439,9 +559,41 @@ class Explorer(anywidget.AnyWidget):
         return {"kind": "preview", "width": small.width, "height": small.height}, [small.tobytes()]
 
     def close(self) -> None:
-        """Forget the photo and end the connection to the page."""
-        self._photo, self._upload = None, []
+        """Give back what it holds, the photo included, and end the connection to the page."""
+        self._photo, self._upload, self._faces, self._models = None, [], None, []
+        if self in _open:
+            _open.remove(self)
+        needed = {id(weights) for other in _open for weights in other.models}
+        for weights in self.models:
+            if id(weights) not in needed:
+                weights.layout.close()
+                weights.close()
+        for key in [key for key, weights in _shared.items() if weights.comm is None]:
+            del _shared[key]
+        for slider in self._sliders:
+            slider.layout.close()
+            slider.style.close()
+            slider.close()
+        self.layout.close()
         super().close()
+
+
+def _first_values(subject: _Subject, opening: dict[str, Any]) -> list[float]:
+    """Where the sliders stand before anybody moves one."""
+    z = np.zeros(subject.config.latent_size, np.float32)
+    if "codes" in opening:
+        z = np.frombuffer(opening["codes"][0], "<f4")
+    elif opening:
+        row = subject.gallery.ids.index(opening["id"])
+        z = subject.gallery.mu[row].astype(np.float16).astype(np.float32)
+    return [round(float(z[dimension]), 3) for dimension in _order(subject)]
+
+
+def _order(subject: _Subject) -> list[int]:
+    """Latent dimensions, those with most KL first."""
+    if subject.kl is None:
+        return list(range(subject.config.latent_size))
+    return np.argsort(-subject.kl, kind="stable").tolist()
 
 
 def _factor_specs() -> list[dict[str, Any]]:
@@ -520,8 +672,8 @@ def align_photo(photo: Image.Image, eyes: Sequence[Sequence[float]]) -> np.ndarr
     Raises
     ------
     InputError
-        If the eyes coincide, lie outside the photo, or would need most of the picture to be made
-        up.
+        If the eyes coincide, lie outside the photo, or leave more than half of the face outside of
+        it, where it would be made up.
     """
     left, right = sorted(
         (complex(x * photo.width, y * photo.height) for x, y in eyes), key=lambda eye: eye.real
@@ -537,11 +689,40 @@ def align_photo(photo: Image.Image, eyes: Sequence[Sequence[float]]) -> np.ndarr
     from_here, to_here = (complex(*eye) for eye in EYES)
     turn = (right - left) / (to_here - from_here)  # photo pixels per pixel of the face, and angle
     shift = left - turn * from_here
-    side = SIDE * min(16, max(1, math.ceil(abs(turn))))  # fine enough to lose nothing, then reduced
+    across, down = np.meshgrid(np.arange(SIDE) + 0.5, np.arange(SIDE) + 0.5)
+    spots = shift + turn * (across + 1j * down)
+    inside = (spots.real >= 0) & (spots.real < photo.width)
+    inside &= (spots.imag >= 0) & (spots.imag < photo.height)
+    if inside.mean() < 0.5:
+        raise InputError(
+            f"With the eyes here, only {inside.mean():.0%} of the face would lie inside the photo "
+            "and the rest would be made up. Mark both pupils of one face again, or choose a photo "
+            "with more room around it."
+        )
+    # Only what the face needs is looked at, and what is much finer than its pixels is reduced
+    # first: so the work is the same wherever the eyes are and however large the photo is.
+    corners = np.array([shift + turn * complex(x, y) for x in (0, SIDE) for y in (0, SIDE)])
+    factor = max(1, int(abs(turn) / 4))
+    reach = 2 * factor + 2
+    box = (
+        max(0, math.floor(corners.real.min()) - reach),
+        max(0, math.floor(corners.imag.min()) - reach),
+        min(photo.width, math.ceil(corners.real.max()) + reach),
+        min(photo.height, math.ceil(corners.imag.max()) + reach),
+    )
+    part = np.asarray(photo.reduce(factor, box))
+    turn, shift = turn / factor, (shift - complex(*box[:2])) / factor
+    corners = (corners - complex(*box[:2])) / factor
+    before = [max(0, 2 - math.floor(low)) for low in (corners.imag.min(), corners.real.min())]
+    after = [
+        max(0, 2 + math.ceil(high) - length)
+        for high, length in zip((corners.imag.max(), corners.real.max()), part.shape, strict=False)
+    ]
+    beyond = [*zip(before, after, strict=True), (0, 0)]
+    padded = np.pad(part, beyond, mode="edge")
+    side = SIDE * max(1, math.ceil(abs(turn)))  # fine enough to lose nothing, then reduced
     fine = turn * SIDE / side
-    margin = math.ceil(1.5 * SIDE * abs(turn))
-    padded = np.pad(np.asarray(photo), ((margin, margin), (margin, margin), (0, 0)), mode="edge")
-    x, y = shift.real + margin, shift.imag + margin
+    x, y = shift.real + before[1], shift.imag + before[0]
     aligned = Image.fromarray(padded).transform(
         (side, side),
         Image.Transform.AFFINE,

@@ -178,7 +178,57 @@ def shows(page, expected: np.ndarray, within: int, selector: str = ".ve-figures 
     pytest.fail(f"The canvas still differs by {error} grey levels from what PyTorch decodes.")
 
 
+# Every control of an explorer is focused in turn, after the page around it was scrolled to its
+# beginning or its end; with `every` 6, a sixth of them from number `first` on. Of each face 7 × 7
+# points are looked at: which of them show the face and nothing else? Gives the least share that was
+# seen, where that was, and how wide the narrowest slider is.
+SEEN = """async ({ every, first, which = 0 }) => {
+  const root = document.querySelectorAll('.vae-explorer')[which];
+  const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  for (const fold of root.querySelectorAll('details')) fold.open = true;
+  await rest(300);
+  const visible = (element) => element.checkVisibility() && element.getClientRects().length;
+  const faces = [...root.querySelectorAll('.ve-model canvas')];
+  const share = (face) => {
+    const { left, top, width, height } = face.getBoundingClientRect();
+    let seen = 0;
+    for (let i = 0; i < 49; i++) {
+      const x = left + (((i % 7) + 0.06) / 7.05) * width + 1;
+      const y = top + ((Math.floor(i / 7) + 0.06) / 7.05) * height + 1;
+      seen += document.elementFromPoint(x, y) === face;
+    }
+    return seen / 49;
+  };
+  const around = [];
+  for (let box = root.parentElement; box; box = box.parentElement)
+    if (box.scrollHeight > box.clientHeight + 1) around.push(box);
+  const controls = [...root.querySelectorAll('button, input, select, summary')].filter(visible);
+  const worst = { share: 1, control: '', from: '', controls: controls.length, least: Infinity };
+  for (const from of ['above', 'below']) {
+    for (const [number, control] of controls.entries()) {
+      if (number % every !== first) continue;
+      document.activeElement.blur();
+      for (const box of around) box.scrollTop = from === 'above' ? 0 : box.scrollHeight;
+      control.focus();
+      const found = Math.min(...faces.map(share));
+      if (found < worst.share)
+        Object.assign(worst, { share: found, from, control: control.outerHTML.slice(0, 90) });
+    }
+  }
+  for (const range of root.querySelectorAll('input[type=range]'))
+    if (visible(range)) {
+      const reach = range.matches('.ve-latent *') ? 3 / Number(range.max) : 1;
+      worst.least = Math.min(worst.least, range.clientWidth * reach);
+    }
+  const sides = faces.map((face) => Math.round(face.getBoundingClientRect().width));
+  const { width, height } = root.getBoundingClientRect();
+  const wide = document.documentElement.scrollWidth - innerWidth;
+  return { ...worst, sides, width, height, wide };
+}"""
+
+
 def slider_value(page, rank: int) -> float:
-    """What the readout beside an ipywidgets slider says."""
-    text = page.locator(".vae-explorer").first.locator(".widget-readout").nth(rank).inner_text()
+    """What the readout beside a latent slider says."""
+    view = page.locator(".vae-explorer").first
+    text = view.locator(".ve-latent output").nth(rank).inner_text()
     return float(text.replace("−", "-"))

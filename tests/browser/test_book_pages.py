@@ -422,7 +422,7 @@ def test_a_slider_moves_the_face_on_every_page_that_has_an_explorer(html, visit,
     for number in range(explorers.count()):
         explorer = explorers.nth(number)
         face = explorer.locator(".ve-figures canvas").first.element_handle()
-        handle = explorer.locator(".noUi-handle").first
+        handle = explorer.locator('input[type="range"]').first
         handle.scroll_into_view_if_needed()
         page.wait_for_function(f"c => ({PICTURE})(c).length > 1000", arg=face)
         before = face.evaluate(PICTURE)

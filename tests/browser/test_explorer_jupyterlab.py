@@ -10,6 +10,7 @@ import pytest
 from explorer_pages import (
     PATIENCE,
     READY,
+    SEEN,
     jupyterlab,
     pixels,
     run_all_cells,
@@ -18,13 +19,17 @@ from explorer_pages import (
 )
 from PIL import Image
 
+from vae_lib.explorer import OPENING
 from vae_lib.latent import decode_images
 from vae_lib.pretrained import load_gallery, load_pretrained
 
 CELLS = [
     'from vae_lib.explorer import explore\nexplorer = explore("vae_celeba")\nexplorer',
     "explorer",
+    "# Somebody wrote a long cell here.\n" * 40,
+    'explore(["vae_celeba", "vae_beta_4", "vae_beta_10"])',
 ]
+WINDOWS = [(1920, 1080), (1440, 900), (1366, 768), (1280, 720)]
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +46,12 @@ def lab(folder):
 
 @pytest.fixture(scope="module")
 def page(lab, browser):
-    """The notebook, opened and executed: two cells, two views of one explorer, both on screen."""
-    page = browser.new_page(viewport={"width": 1400, "height": 3200})
+    """The notebook, opened and executed: two views of one explorer, then one of three models."""
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     run_all_cells(page, lab)
-    page.wait_for_function("document.querySelectorAll('.vae-explorer').length === 2")
+    page.wait_for_function("document.querySelectorAll('.vae-explorer').length >= 2")
     page.wait_for_function(READY)
     yield page
     page.close()
@@ -71,52 +76,62 @@ def test_the_server_has_the_extension_that_lets_no_message_wait(page, folder):
     assert "vae_lib.jupyter | extension was successfully loaded" in (folder / "log").read_text()
 
 
-def test_dragging_a_slider_with_the_mouse_moves_the_face(page, celeba):
+@pytest.fixture(scope="module")
+def start():
+    """The code of the face that is shown first, as the page has it, and the order of sliders."""
+    gallery = load_gallery("vae_celeba")
+    z = gallery.mu[gallery.ids.index(OPENING[0])].astype(np.float16).astype(np.float32)
+    return z, np.argsort(-gallery.kl)
+
+
+def moved(page, start, *ranks) -> np.ndarray:
+    """The opening face with these sliders where they stand."""
+    z, order = start
+    z = z.copy()
+    for rank in ranks:
+        z[order[rank]] = slider_value(page, rank)
+    return z[None]
+
+
+def test_dragging_a_slider_with_the_mouse_moves_the_face(page, celeba, start):
     before = pixels(page)
-    handle = first_view(page).locator(".ve-latent .noUi-handle").first
-    handle.scroll_into_view_if_needed()
-    box = handle.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    slider = first_view(page).locator(".ve-latent input").nth(1)
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    value = slider_value(page, 1)
+    x, y = box["x"] + 8 + (box["width"] - 16) * (value + 3) / 6, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
     for step in range(1, 21):
         page.mouse.move(x + 4 * step, y)
     page.mouse.up()
-    value = slider_value(page, 0)
-    assert 0.5 < value <= 3
-    z = np.zeros((1, 128), np.float32)
-    z[0, load_gallery("vae_celeba").kl.argmax()] = round(value * 256) / 256
-    shows(page, decode_images(celeba, z)[0], within=1)
+    assert value + 0.5 < slider_value(page, 1) <= 3
+    shows(page, decode_images(celeba, moved(page, start, 1))[0], within=1)
     assert np.abs(pixels(page).astype(int) - before).max() > 20
 
 
-def test_arrow_keys_move_a_slider_and_0_recentres_it(page, celeba):
-    order = np.argsort(-load_gallery("vae_celeba").kl)
-    handle = first_view(page).locator(".ve-latent .noUi-handle").nth(1)
-    handle.focus()
+def test_arrow_keys_move_a_slider_and_0_recentres_it(page, celeba, start):
+    first_view(page).locator(".ve-latent input").nth(2).focus()
+    before = slider_value(page, 2)
     for _ in range(8):
-        page.keyboard.press("ArrowRight")
-    value = slider_value(page, 1)
-    assert value > 0.2
-    z = np.zeros((1, 128), np.float32)
-    z[0, order[0]] = round(slider_value(page, 0) * 256) / 256
-    z[0, order[1]] = round(value * 256) / 256
-    shows(page, decode_images(celeba, z)[0], within=1)
+        page.keyboard.press("ArrowLeft")
+    assert slider_value(page, 2) == pytest.approx(before - 0.4, abs=0.03)
+    shows(page, decode_images(celeba, moved(page, start, 1, 2))[0], within=1)
     page.keyboard.press("0")
     page.keyboard.press("0")  # in JupyterLab's own hands this would restart the kernel
-    assert abs(slider_value(page, 1)) < 0.01
-    z[0, order[1]] = 0
-    shows(page, decode_images(celeba, z)[0], within=1)
+    assert abs(slider_value(page, 2)) < 0.01
+    shows(page, decode_images(celeba, moved(page, start, 1, 2))[0], within=1)
     assert page.locator(".jp-Dialog").count() == 0
 
 
-# Fifty arrow keys in a second; where the slider stands at once, and when everybody has answered.
+# Fifty steps in a second; where the slider stands at once, and when everybody has answered.
 HURRY = """async (key) => {
-  const handle = document.querySelectorAll('.ve-latent .noUi-handle')[2];
+  const slider = document.querySelectorAll('.ve-latent input')[2];
   const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  const value = () => Number(handle.getAttribute('aria-valuenow'));
+  const value = () => Number(slider.value);
   for (let i = 0; i < 50; i++) {
-    handle.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+    slider[key]();
+    slider.dispatchEvent(new Event('input', { bubbles: true }));
     await rest(20);
   }
   const left = value();
@@ -126,18 +141,18 @@ HURRY = """async (key) => {
 
 
 def test_a_slider_stays_where_a_hurried_hand_left_it(page):
-    for key in ("ArrowRight", "ArrowLeft") * 3:
+    for key in ("stepUp", "stepDown") * 2:
         left, later = page.evaluate(HURRY, key)
-        assert left == later == pytest.approx(2.5 if key == "ArrowRight" else 0, abs=0.01)
-    page.locator(".ve-latent .noUi-handle").nth(2).focus()
+        assert left == later == pytest.approx(2.5 if key == "stepUp" else 0, abs=0.01)
+    page.locator(".ve-latent input").nth(2).focus()
     page.keyboard.press("0")
 
 
 def test_sliders_have_names_and_values_for_a_screen_reader(page):
-    handle = first_view(page).locator(".ve-latent .noUi-handle").first
-    assert handle.get_attribute("role") == "slider"
-    assert re.fullmatch(r"Latent dimension \d+, \d\.\d\d nats", handle.get_attribute("aria-label"))
-    assert abs(float(handle.get_attribute("aria-valuenow")) - slider_value(page, 0)) < 0.051
+    slider = first_view(page).locator(".ve-latent input").first
+    label = slider.get_attribute("aria-label")
+    assert re.fullmatch(r"Latent dimension \d+, \d\.\d\d nats", label)
+    assert slider.get_attribute("aria-valuetext") == f"{slider_value(page, 0):.2f}"
 
 
 def test_two_views_of_one_explorer_stay_in_step(page):
@@ -151,7 +166,7 @@ def test_two_views_of_one_explorer_stay_in_step(page):
         """() => {
           const [a, b] = [...document.querySelectorAll('.vae-explorer')].map((view) => ({
             face: view.querySelector('canvas').getContext('2d').getImageData(0, 0, 64, 64).data,
-            smile: view.querySelector('output').textContent,
+            smile: view.querySelector('[aria-label=Smiling]').ariaValueText,
           }));
           return a.smile === b.smile && a.face.every((value, i) => value === b.face[i]);
         }"""
@@ -172,7 +187,7 @@ def test_python_reads_and_sets_what_the_page_shows(page, lab):
         }"""
     )
     page.wait_for_function(
-        "Math.abs(document.querySelector('.ve-latent .noUi-handle').ariaValueNow - 1.5) < 0.01"
+        "Math.abs(document.querySelector('.ve-latent input').value - 1.5) < 0.01"
     )
 
 
@@ -203,6 +218,32 @@ def test_a_photo_is_marked_aligned_and_encoded(page, tmp_path):
     assert original[30:36, 20:27].max() > 200  # the left eye lies where CelebA has it
     assert original[30:36, 28:36].max() < 120
     view.get_by_role("button", name="Undo").click()
+
+
+SIDE_BAR = "open => window.jupyterapp.shell[open ? 'expandLeft' : 'collapseLeft']()"
+SHOW = """async (cell) => {
+  const notebook = window.jupyterapp.shell.currentWidget.content;
+  notebook.activeCellIndex = cell;
+  await notebook.scrollToItem(cell, 'start');
+}"""
+
+
+def test_whatever_is_focused_every_face_stays_in_sight(page):
+    for number, (width, height) in enumerate(WINDOWS):
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate(SIDE_BAR, number % 2 == 1)
+        for cell, which in ((0, 0), (3, -1)):
+            page.evaluate(SHOW, cell)
+            page.wait_for_timeout(300)
+            page.wait_for_function(READY)
+            count = page.locator(".vae-explorer").count()
+            sample = {"every": 60, "first": 7 * number, "which": which % count}
+            seen = page.evaluate(SEEN, sample)
+            where = f"{width}×{height}, cell {cell}: {seen}"
+            assert seen["share"] == 1, where
+            assert seen["least"] >= 160, where
+            assert seen["height"] < height - 100, where
+    page.evaluate(SHOW, 0)
 
 
 def test_a_kernel_restart_leaves_a_message_and_a_face_that_still_moves(page):

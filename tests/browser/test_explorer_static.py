@@ -4,17 +4,26 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from explorer_pages import PATIENCE, READY, pixels, shows, slider_value, static_page, write_widgets
+from explorer_pages import (
+    PATIENCE,
+    READY,
+    SEEN,
+    pixels,
+    shows,
+    slider_value,
+    static_page,
+    write_widgets,
+)
 from PIL import Image
 
-from vae_lib.explorer import explore, seeded_normal
+from vae_lib.explorer import OPENING, explore, seeded_normal
 from vae_lib.latent import decode_images
 from vae_lib.pretrained import load_gallery, load_pretrained
 
 CELL = "from vae_lib.explorer import explore\nexplore('vae_celeba')"
 # Controls that a screen reader could not name.
 NAMELESS = """() => [...document.querySelectorAll(
-    '.vae-explorer :is(button, input, select, canvas[role], .noUi-handle)')]
+    '.vae-explorer :is(button, input, select, canvas[role])')]
   .filter((control) => !(control.ariaLabel || control.textContent.trim() || control.title ||
     [...(control.labels ?? [])].some((label) => label.textContent.trim())))
   .map((control) => control.outerHTML.slice(0, 120))"""
@@ -101,9 +110,9 @@ def test_the_prior_mean_is_shown_as_pytorch_decodes_it(page, celeba):
 
 
 def test_a_slider_dragged_with_the_mouse_moves_the_face(page, celeba, order):
-    handle = page.locator(".ve-latent .noUi-handle").nth(2)
-    handle.scroll_into_view_if_needed()
-    box = handle.bounding_box()
+    slider = page.locator(".ve-latent input").nth(2)
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
@@ -114,7 +123,7 @@ def test_a_slider_dragged_with_the_mouse_moves_the_face(page, celeba, order):
 
 
 def test_arrow_keys_undo_and_0_work(page, celeba, order):
-    page.locator(".ve-latent .noUi-handle").first.focus()
+    page.locator(".ve-latent input").first.focus()
     for _ in range(10):
         page.keyboard.press("ArrowUp")
     assert slider_value(page, 0) > 0.4
@@ -146,6 +155,7 @@ def test_gallery_faces_attributes_and_locks(page, celeba):
 
     smiling, male = (gallery.attribute_names.index(name) for name in ("Smiling", "Male"))
     page.get_by_label("Smiling", exact=True).fill("20")  # one whole step
+    page.get_by_label("Find an attribute").fill("male")
     page.get_by_label("Lock Male", exact=True).click()
     step, locked = gallery.directions[[smiling, male]].astype(np.float16).astype(np.float64)
     step = step - (step @ locked) / (locked @ locked) * locked
@@ -203,7 +213,7 @@ def test_every_control_has_a_name(page):
     for summary in page.locator("summary").all():
         if summary.is_visible() and summary.evaluate("e => !e.parentElement.open"):
             summary.click()
-    page.wait_for_function("document.querySelectorAll('.ve-latent .noUi-handle').length === 128")
+    page.wait_for_function("document.querySelectorAll('.ve-latent').length === 128")
     assert page.evaluate(NAMELESS) == []
 
 
@@ -229,8 +239,8 @@ def test_sliders_stay_long_enough_to_drag_beside_jupyterlabs_side_bars(browser, 
     # On a phone JupyterLab leaves about 243 of 360 pixels to an output; this page has a margin.
     page = opened(browser, path, viewport={"width": 260, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 260
-    for track in (".ve-latent .noUi-target", '.ve-row input[type="range"]'):
-        assert page.locator(track).first.bounding_box()["width"] >= 80
+    for track in (".ve-latent input", '.ve-row input[type="range"]'):
+        assert page.locator(track).first.bounding_box()["width"] >= 120
     page.context.close()
 
 
@@ -242,13 +252,16 @@ def test_three_models_move_together_in_a_page_of_twelve_megabytes(browser, tmp_p
     assert path.stat().st_size <= 12e6
 
     page = opened(browser, path, viewport={"width": 1200, "height": 900})
-    page.locator(".ve-latent .noUi-handle").first.focus()
+    page.locator(".ve-latent input").first.focus()
     for _ in range(20):
         page.keyboard.press("ArrowRight")
-    value = round(slider_value(page, 0) * 256) / 256
+    galleries = [load_gallery(name) for name in names]
+    starts = [gallery.mu[gallery.ids.index(OPENING[0])] for gallery in galleries]
+    moved = slider_value(page, 0) - starts[0][galleries[0].kl.argmax()]
+    assert moved == pytest.approx(1, abs=0.03)
     for m, name in enumerate(names):
-        z = np.zeros((1, 128), np.float32)
-        z[0, load_gallery(name).kl.argmax()] = value  # linked by rank
+        z = starts[m][None].astype(np.float16).astype(np.float32)
+        z[0, galleries[m].kl.argmax()] += moved  # linked by rank
         selector = f".ve-figures figure:nth-of-type({m + 1}) canvas"
         face = decode_images(load_pretrained(name)[0], z)[0]
         shows(page, face, within=2, selector=selector)
@@ -257,3 +270,143 @@ def test_three_models_move_together_in_a_page_of_twelve_megabytes(browser, tmp_p
         assert page.evaluate(BROADER) == []
     assert page.problems == []
     page.context.close()
+
+
+# The page around the explorer: it is longer than the window, has a bar that stays, and gives the
+# explorer as much width as the book does.
+AROUND = """([bar, width]) => {
+  document.body.style.cssText = `margin: 0 auto; max-width: ${width}px`;
+  if (document.querySelector('header')) return;
+  const header = document.createElement('header');
+  header.style.cssText = `position: sticky; top: 0; height: ${bar}px; z-index: 9; background: #cde`;
+  const far = document.createElement('div');
+  far.style.height = '1500px';
+  document.body.prepend(header, far);
+  document.body.append(far.cloneNode());
+}"""
+WINDOWS = {
+    (1920, 1080): 800, (1440, 900): 760, (1366, 768): 680, (1280, 720): 600,
+    (390, 844): 358, (360, 640): 328,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("names", ["vae_celeba", ("vae_celeba", "vae_beta_4", "vae_beta_10")])
+def test_whatever_is_focused_every_face_stays_in_sight(browser, tmp_path, names):
+    page = opened(browser, write_widgets(tmp_path, explore(names)))
+    for number, ((width, height), article) in enumerate(WINDOWS.items()):
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate(AROUND, [56, article])
+        page.wait_for_timeout(200)
+        seen = page.evaluate(SEEN, {"every": len(WINDOWS), "first": number})
+        where = f"{width}×{height}: {seen}"
+        assert seen["share"] == 1, where
+        assert seen["controls"] > 250, where
+        assert seen["height"] <= height - 56, where
+        assert seen["least"] >= (160 if width >= 1280 else 120), where
+        assert min(seen["sides"]) >= (90 if width < 500 or len(seen["sides"]) > 1 else 180), where
+        assert seen["wide"] <= 0, where
+    assert page.problems == []
+    page.context.close()
+
+
+FRAMES = {
+    "a frame with a height of its own": ("", 420),
+    "a frame that grows with what it shows": ("grow", 0),
+}
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_in_a_frame_it_fits_what_can_be_seen(browser, path, tmp_path, kind):
+    grows, height = FRAMES[kind]
+    (tmp_path / "frame.html").write_text(
+        f"""<!doctype html><body style="margin: 0"><div style="height: 900px"></div>
+        <iframe src="{path.as_uri()}" style="width: 100%; height: {height or 150}px"></iframe>
+        <div style="height: 900px"></div><script>
+        if ("{grows}") addEventListener("message", ({{ data }}) =>
+          (document.querySelector("iframe").style.height = data + "px"))</script>"""
+    )
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    context.add_init_script(
+        """if (window !== parent) setInterval(() => document.body &&
+          parent.postMessage(document.body.scrollHeight + 24, "*"), 50)"""
+    )
+    page = context.new_page()
+    page.goto((tmp_path / "frame.html").as_uri())
+    page.locator("iframe").scroll_into_view_if_needed()  # browsers let frames out of sight rest
+    frame = page.frames[1]
+    frame.wait_for_function(READY)
+    page.wait_for_timeout(1200)
+    seen = frame.evaluate("document.querySelector('.vae-explorer').offsetHeight")
+    assert 300 <= seen <= (height or 720)
+    if grows:
+        assert seen > 400
+    context.close()
+
+
+def test_the_first_view_is_a_face_with_its_gallery_and_sliders_that_anybody_understands(page):
+    page.reload()
+    page.wait_for_function(READY)
+    faces = load_gallery("vae_celeba")
+    row = faces.ids.index(OPENING[0])
+    mu = faces.mu[[row]].astype(np.float16).astype(np.float32)
+    shows(page, decode_images(load_pretrained("vae_celeba")[0], mu)[0], within=2)
+    pressed = page.locator(".ve-thumbs button[aria-pressed=true]")
+    assert pressed.count() == 1
+    assert pressed.is_visible()
+    sliders = page.locator('.vae-explorer input[type="range"]')
+    visible = [s.get_attribute("aria-label") for s in sliders.all() if s.is_visible()]
+    assert visible[0] == "Smiling"
+    assert visible[1:6] == ["Eyeglasses", "Wearing Hat", "No Beard", "Blond Hair", "Gray Hair"]
+    assert visible[6].startswith("Latent dimension")
+    assert "AUC 0.94" in sliders.first.get_attribute("aria-description")
+    search = page.get_by_label("Find an attribute")
+    search.fill("neck tie")
+    found = page.locator(".ve-more .ve-row:visible").all_inner_texts()
+    assert [text.split("\n")[0] for text in found] == ["Wearing Necktie"]
+    search.fill("")
+
+
+def test_each_row_is_one_stop_of_the_tab_key(page):
+    page.reload()
+    page.wait_for_function(READY)
+    smile = page.get_by_label("Smiling", exact=True)
+    smile.focus()
+    stops = []
+    for _ in range(9):
+        stops.append(page.evaluate("document.activeElement.ariaLabel ?? ''"))
+        page.keyboard.press("Tab")
+    assert stops[:7] == [
+        "Smiling", "Eyeglasses", "Wearing Hat", "No Beard", "Blond Hair", "Gray Hair",
+        "Find an attribute",
+    ]  # fmt: skip
+    smile.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("l")
+    assert page.get_by_label("Lock Smiling").get_attribute("aria-pressed") == "true"
+    assert smile.get_attribute("aria-valuetext") == "0.05, locked"
+    page.keyboard.press("L")
+    page.keyboard.press("0")
+    assert smile.get_attribute("aria-valuetext") == "0.00"
+    thumbs = page.locator(".ve-thumbs button")
+    assert sum(thumb.get_attribute("tabindex") == "0" for thumb in thumbs.all()) == 1
+    thumbs.nth(3).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert thumbs.nth(4).get_attribute("aria-pressed") == "true"
+
+
+# A state that the explorer of November wrote: face 20 of the gallery, a smile of 0.75, Male locked.
+STATE = "vae1-kuwYsWKpAAIUCBngAAAAAAAAAAEA"
+
+
+def test_an_earlier_state_still_loads(page, celeba):
+    gallery = load_gallery("vae_celeba")
+    if not page.get_by_label("State as text").is_visible():
+        page.get_by_text("Share and keep").click()
+    page.get_by_label("State as text").fill(STATE)
+    page.get_by_label("State as text").press("Enter")
+    smiling, male = (gallery.attribute_names.index(name) for name in ("Smiling", "Male"))
+    step, locked = gallery.directions[[smiling, male]].astype(np.float16).astype(np.float64)
+    step = step - (step @ locked) / (locked @ locked) * locked
+    z = gallery.mu[20].astype(np.float16) + 0.75 * step
+    shows(page, decode_images(celeba, z[None].astype(np.float32))[0], within=2)
