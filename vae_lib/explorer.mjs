@@ -1503,16 +1503,34 @@ function standing({ root, body, left, faces, controls, chooser, probe, alert }, 
     bring();
     setTimeout(again, 60); // notebooks scroll too, a moment after a cell was entered
   });
-  for (const event of ["input", "click"]) root.addEventListener(event, () => faceHidden() && bring());
+  // Looking where things are costs a layout: not for every step of a slider, and after its face.
+  let looking;
+  const lookLater = () => {
+    looking ??= setTimeout(() => {
+      looking = undefined;
+      if (faceHidden()) bring();
+    }, 200);
+  };
+  root.addEventListener("input", lookLater);
+  root.addEventListener("click", lookLater);
   addEventListener("resize", resized);
   watcher.observe(root);
   const end = () => {
     watcher.disconnect();
     clearTimeout(settled);
+    clearTimeout(looking);
     removeEventListener("resize", resized);
     for (const event of ["pointerup", "pointercancel"]) removeEventListener(event, release, true);
   };
-  return { place, end };
+  /** Something was told: does it need other places? Asked often, so it looks at no layout. */
+  let shown;
+  const look = () => {
+    const now = `${alert.textContent} ${faces.querySelectorAll(".ve-extra:not([hidden])").length}`;
+    if (now === shown) return;
+    shown = now;
+    place();
+  };
+  return { look, end };
 }
 
 async function render({ model, el }, controller) {
@@ -1525,7 +1543,7 @@ async function render({ model, el }, controller) {
     const full = [...model.get("problems"), text].filter(Boolean).join(" ");
     if (alert.textContent !== full) alert.textContent = full;
     alert.hidden = !full;
-    stand?.place();
+    stand?.look();
   };
   say("");
   try {
@@ -1567,7 +1585,7 @@ async function render({ model, el }, controller) {
   const update = (what) => {
     if (what === "notice" || what === "state") say(controller.notice);
     for (const part of parts) part(what);
-    if (what !== "notice") stand.place();
+    stand.look();
     if (what === "frames") announce();
   };
   root.addEventListener("keydown", (event) => {
