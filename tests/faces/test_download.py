@@ -9,6 +9,8 @@ import time
 import types
 import zipfile
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -199,6 +201,84 @@ def test_retry_after_is_respected_up_to_a_bound(tmp_path, monkeypatch):
     busy = [status(503, {"Retry-After": wait}) for wait in ("7", "86400", "soon")]
     fetched(tmp_path, *busy, whole())
     assert slept == [7.0, transfer.LONGEST_WAIT, transfer.BACKOFF * 4]
+
+
+def test_retry_after_may_be_a_date(tmp_path, monkeypatch):
+    slept = []
+    monkeypatch.setattr(transfer.time, "sleep", slept.append)
+    dates = [format_datetime(datetime.now(UTC) + timedelta(seconds=s), True) for s in (30, -30)]
+    fetched(tmp_path, *(status(503, {"Retry-After": date}) for date in dates), whole())
+    assert slept[0] == pytest.approx(30, abs=3)
+    assert slept[1] <= transfer.BACKOFF * 2
+
+
+def test_whoever_waits_is_told_for_what_and_for_how_long(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(transfer.time, "sleep", lambda seconds: None)
+    fetched(tmp_path, status(503, {"Retry-After": "45"}), whole(stop=HALF), whole())
+    told = capsys.readouterr().out
+    assert "127.0.0.1: it answered 503 Service Unavailable. Attempt 2 of 5 in 45 s" in told
+    assert "127.0.0.1: the connection was cut. Attempt 3 of 5" in told
+
+
+def drip(body=FACES):
+    """After a good start a byte now and then: no read ever times out."""
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body[:HALF])
+        for byte in body[HALF : HALF + 200]:
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+            time.sleep(0.01)
+
+    return answer
+
+
+def test_a_server_that_only_drips_is_given_up_and_what_arrived_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "PATIENCE", 0.1)
+    monkeypatch.setattr(transfer, "SLOWEST", 10 * len(FACES))
+    refused(r"failed 5 times.*it sent no more than \d+ bytes.*kept", tmp_path, [drip()])
+    part = tmp_path / f"{ARCHIVE}.part"
+    assert FACES.startswith(part.read_bytes())
+    assert part.stat().st_size > HALF
+    fetched(tmp_path, whole())
+
+
+def test_a_server_that_dripped_is_asked_for_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "PATIENCE", 0.1)
+    monkeypatch.setattr(transfer, "SLOWEST", 10 * len(FACES))
+    assert "Range" in fetched(tmp_path, drip(), whole())[1]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://[::1/faces.zip",
+        "http://" + "a" * 300 + ".org/faces.zip",
+        "http://..../faces.zip",
+        "http://*.org:x/faces.zip",
+        "http://host:99999/faces.zip",
+        "ftp://example.org/faces.zip",
+        "file:///etc/passwd",
+        "http://\xff\xfe/faces.zip",
+        "http:///faces.zip",
+        "https://%zz/",
+    ],
+)
+def test_a_redirect_to_a_broken_address_is_told(tmp_path, location):
+    seen = refused(
+        "cannot be fetched|No host|cannot be reached",
+        tmp_path,
+        [status(302, {"Location": location})],
+    )
+    assert len(seen) == 1 or location == "http:///faces.zip"  # which leads back here, for a while
+
+
+def test_a_redirect_to_a_host_that_is_not_there_names_that_host(tmp_path):
+    elsewhere = status(302, {"Location": "http://faces.invalid/a.zip"})
+    refused("No host is called 'faces.invalid'", tmp_path, [elsewhere])
 
 
 def test_a_server_that_stays_busy_is_given_up_after_a_few_attempts(tmp_path):

@@ -2,13 +2,15 @@
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 from tqdm.auto import tqdm
-from urllib3.exceptions import NameResolutionError, NewConnectionError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ReadTimeoutError
 
 from vae_lib.errors import InputError
 
@@ -16,15 +18,23 @@ ATTEMPTS = 5
 BACKOFF = 1.0  # seconds before the second attempt, doubled before each later one
 LONGEST_WAIT = 60.0  # seconds that a server's Retry-After may ask for
 TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of the body
+PATIENCE = 60.0  # seconds over which a speed is measured
+SLOWEST = 1_000  # bytes a second; a server that drips more slowly would never come to an end
 CHUNK = 1 << 16
+START = 1 << 14  # bytes of a fresh answer that are looked at before any is kept
 BUSY = (429, 500, 502, 503, 504)
 CUT = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+
+
+class TooSlow(requests.Timeout):
+    """A server that sends, but hardly anything."""
 
 
 def fetch(url: str, part: Path, check_start: Callable[[bytes, str], None]) -> int | None:
     """Fetch ``url`` into ``part``, going on from the bytes that ``part`` already has.
 
-    A busy server (429, 5xx) and a cut connection are tried again, `ATTEMPTS` times in all. A
+    A busy server (429, 5xx), a cut connection and one that hardly sends anything are tried again,
+    `ATTEMPTS` times in all, with a line that says so. A
     resumed request carries If-Range where the server named its version of the file. A version
     that changed between two runs goes unnoticed here, so the whole file has to be verified.
 
@@ -72,11 +82,19 @@ def fetch(url: str, part: Path, check_start: Callable[[bytes, str], None]) -> in
                     version = _version(response)
                     return _save(response, part, check_start)
         except CUT as error:
-            trouble = _trouble(url, error)
-        except requests.RequestException as error:
-            raise InputError(f"{url} cannot be fetched ({error}). Check the address.") from error
+            trouble = _trouble(_asked(url, error), error)
+        except (requests.RequestException, HTTPError, ValueError) as error:
+            # A redirect may lead to any address, and not all that is wrong with one has a class.
+            raise InputError(
+                f"{url} cannot be fetched, or leads to an address that cannot ({error}). Check it."
+            ) from error
         if attempt + 1 < ATTEMPTS:
-            time.sleep(min(wait, LONGEST_WAIT))
+            wait = min(wait, LONGEST_WAIT)
+            print(
+                f"{_host(url)}: {trouble}. Attempt {attempt + 2} of {ATTEMPTS} in {wait:,.0f} s; "
+                f"{_length(part):,} bytes have arrived."
+            )
+            time.sleep(wait)
     raise InputError(
         f"{_host(url)} failed {ATTEMPTS} times, the last time because {trouble}. Run the command "
         f"again later: the {_length(part):,} bytes that have arrived are kept and resumed."
@@ -88,6 +106,11 @@ def _host(url: str) -> str | None:
         return urlsplit(url).hostname
     except ValueError:
         return None
+
+
+def _asked(url: str, error: requests.RequestException) -> str:
+    """The address that failed: the one asked for, or where it redirected to."""
+    return getattr(error.request, "url", None) or url
 
 
 def _length(part: Path) -> int:
@@ -111,8 +134,14 @@ def _version(response: requests.Response) -> str | None:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    seconds = response.headers.get("Retry-After", "")
-    return float(seconds) if seconds.isdecimal() else None
+    after = response.headers.get("Retry-After", "")
+    if after.isdecimal():
+        return float(after)
+    try:
+        when = parsedate_to_datetime(after)
+        return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):  # neither seconds nor a date
+        return None
 
 
 def _announced(response: requests.Response) -> int | None:
@@ -133,9 +162,11 @@ def _misplaced(response: requests.Response, part: Path) -> bool:
 def _save(response: requests.Response, part: Path, check_start: Callable) -> int | None:
     resumed = response.status_code == 206
     offset, total = _length(part) if resumed else 0, _announced(response)
-    pieces = response.iter_content(CHUNK)
+    pieces = _pieces(response)
     if not resumed:
-        first = next(pieces, b"")
+        first = b""
+        while len(first) < START and (piece := next(pieces, b"")):
+            first += piece
         check_start(first, response.url)
         pieces = itertools.chain([first], pieces)
     bar = tqdm(total=total, initial=offset, unit="B", unit_scale=True, disable=None)
@@ -144,6 +175,26 @@ def _save(response: requests.Response, part: Path, check_start: Callable) -> int
             file.write(piece)
             bar.update(len(piece))
     return total
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """The body as it arrives."""
+    # Not iter_content: it waits for a whole chunk, for which a dripping server takes days.
+    read = getattr(response.raw, "read1", response.raw.read)
+    begun, arrived = time.monotonic(), 0
+    try:
+        while piece := read(CHUNK):
+            yield piece
+            arrived += len(piece)
+            lasted = time.monotonic() - begun
+            if lasted > PATIENCE:
+                if arrived < SLOWEST * lasted:
+                    raise TooSlow(f"it sent no more than {arrived:,} bytes in {lasted:,.0f} s")
+                begun, arrived = time.monotonic(), 0
+    except ReadTimeoutError as error:
+        raise requests.ReadTimeout(error) from error
+    except HTTPError as error:
+        raise requests.ConnectionError(error) from error
 
 
 def _trouble(url: str, error: requests.RequestException) -> str:
@@ -159,6 +210,8 @@ def _trouble(url: str, error: requests.RequestException) -> str:
         ) from error
     if isinstance(error, requests.exceptions.SSLError):
         raise InputError(f"{_host(url)} has no valid certificate ({reason or error}).") from error
+    if isinstance(error, TooSlow):
+        return str(error)
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return f"it did not answer within {TIMEOUT[1]} s"
     return "the connection was cut"
