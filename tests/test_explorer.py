@@ -241,6 +241,16 @@ def test_a_sideways_photo_is_turned_upright():
     assert np.abs(np.asarray(found).astype(int) - np.asarray(portrait())).mean() < 3
 
 
+def test_a_photo_with_a_damaged_exif_is_read_all_the_same():
+    exif = Image.Exif()
+    exif[0x010F], exif[0x011A] = "a camera", 72.0
+    exif.get_ifd(0x8769)[0x829A] = 0.01
+    whole, tags = encoded(portrait(), "JPEG", exif=exif), exif.tobytes()
+    start = whole.index(tags[6:20])
+    for at in range(start, start + len(tags) - 6):
+        assert read_photo(whole[:at] + b"\xfe" + whole[at + 1 :]).size == (300, 400)
+
+
 def test_transparent_parts_turn_white():
     photo = portrait().convert("RGBA")
     photo.putalpha(Image.new("L", photo.size, 0))

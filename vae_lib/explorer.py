@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import nn
 
 from vae_lib.devices import choose_device, memory_as_sentence
 from vae_lib.errors import InputError, missing_package
 from vae_lib.faces.dataset import Faces
-from vae_lib.faces.pictures import FORMATS, MAX_PIXELS, SIDE, to_rgb
+from vae_lib.faces.pictures import FORMATS, MAX_PIXELS, SIDE, to_rgb, upright
 from vae_lib.gallery import Gallery, make_gallery
 from vae_lib.latent import decode_images, encode_images
 from vae_lib.model import VAE, unwrap
@@ -639,9 +639,9 @@ def read_photo(data: bytes) -> Image.Image:
                     f"This photo has {image.width * image.height / 1e6:.0f} million pixels; at "
                     f"most {MAX_PIXELS / 1e6:.0f} million can be read. Make it smaller first."
                 )
-            upright = to_rgb(ImageOps.exif_transpose(image))
-            upright.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
-            return upright
+            photo = to_rgb(upright(image))
+            photo.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
+            return photo
     except InputError:
         raise
     except UnidentifiedImageError:

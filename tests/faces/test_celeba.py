@@ -1011,6 +1011,56 @@ def test_a_zip_that_was_cut_off_says_after_how_many_bytes(tmp_path, opened):
         opened(path)
 
 
+SIX = {f"{n:06d}.png": noisy(n) for n in range(1, 7)}
+INSIDE = SIX | {PARTITION: b"".join(f"{name} 0\n".encode() for name in SIX)}
+
+
+def changed(path: Path, mark: bytes, at: int, new: bytes) -> Path:
+    """The zip with some bytes behind every such mark overwritten."""
+    data = bytearray(path.read_bytes())
+    found = data.find(mark)
+    while found >= 0:
+        data[found + at : found + at + len(new)] = new
+        found = data.find(mark, found + 1)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("members", "mark", "at", "new", "sentence"),
+    [
+        (INSIDE, b"PK\1\2", 8, b"\1\0", r"list_eval_partition\.txt in .* encrypted: unpack"),
+        (SIX, b"PK\1\2", 8, b"\1\0", r"None of the 6 .* \(encrypted: unpack the zip"),
+        (INSIDE, b"PK\1\2", 10, b"\x55\0", r"list_eval_partition\.txt in .* cannot be read"),
+        (INSIDE, b"PK\1\2", 16, b"\0\0\0\0", r"list_eval_partition.* cannot be read: Bad CRC"),
+        (INSIDE, b"PK\1\2", 24, b"\xff\xff\xff\x3f", r"list_eval_partition.* too large"),
+        (INSIDE, b"PK\1\2", 42, b"\xff\xff\xff\x7f", r"list_eval_partition.* cannot be read"),
+        (SIX, b"PK\1\2", 6, b"\xff", r"damaged: its table of contents cannot be read|None of the"),
+        (SIX, b"PK\5\6", 16, b"\xff\xff\xff\x3f", r"damaged: its table of contents"),
+    ],
+)
+def test_a_zip_that_cannot_be_read_says_why(members, mark, at, new, sentence, tmp_path, opened):
+    path = changed(put_zip(tmp_path / "faces.zip", members), mark, at, new)
+    with pytest.raises(InputError, match=sentence):
+        opened(path)
+
+
+def test_a_zip_whose_names_are_no_utf_8_though_it_says_so_is_a_sentence(tmp_path, opened):
+    path = put_zip(tmp_path / "faces.zip", {"caf\xe9.png": noisy(1)})
+    path.write_bytes(path.read_bytes().replace("\xe9".encode(), b"\xff\xff"))
+    with pytest.raises(InputError, match=r"damaged: its table of contents cannot be read"):
+        opened(path)
+
+
+def test_the_last_part_of_a_split_zip_is_named(tmp_path, opened):
+    path = put_zip(tmp_path / "faces.zip", {f"{n}.png": noisy(n) for n in range(9)})
+    whole = changed(path, b"PK\5\6", 4, b"\1\0\1\0").read_bytes()
+    (tmp_path / "faces.z01").write_bytes(whole[:40_000])
+    path.write_bytes(whole[40_000:])
+    with pytest.raises(InputError, match=r"faces\.zip is the last part of .* Join them"):
+        opened(path)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [

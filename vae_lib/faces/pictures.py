@@ -114,10 +114,10 @@ def upright(image: Image.Image) -> Image.Image:
 
     `PIL.ImageOps.exif_transpose` also writes the EXIF anew, and raises if any tag is damaged.
     """
+    image.load()  # a TIFF is turned by this
     # Looking for an orientation takes a tenth of the whole time, and CelebA's files have none.
     if image.format == "JPEG" and "exif" not in image.info and "xmp" not in image.info:
         return image
-    image.load()  # a TIFF is turned by this
     try:
         turn = UPRIGHT.get(image.getexif().get(0x0112))
     except Exception:  # a damaged EXIF; PIL may raise nearly anything

@@ -73,19 +73,23 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         zip at all.
     """
     try:
-        return zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(path)
+        if min((member.header_offset for member in archive.infolist()), default=0) >= 0:
+            return archive
+        archive.close()
+        reason = zipfile.BadZipFile("it names members before the file's first byte")
     except OSError as error:
         if is_passing(error):
             raise InputError(f"Could not read {path}: {error.strerror}.") from error
         reason = error
     except Exception as error:  # on a damaged table of contents zipfile may raise nearly anything
         reason = error
-    refuse_other_than_zip(_head(path), str(path))
     if _is_split(path):
         raise InputError(
             f"{path} is the last part of a zip that was split into several files. Join them "
             f"(`zip -s 0 {path.name} --out whole.zip`, or unpack them together) and use the result."
         ) from reason
+    refuse_other_than_zip(_head(path), str(path))
     if not zipfile.is_zipfile(path):
         raise InputError(
             f"{path} is truncated: it begins as a zip, but its table of contents, at the end, is "
