@@ -187,7 +187,7 @@ def resize(page, width: int, height: int = 800) -> None:
 CUT_OFF = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
 
 
-@pytest.mark.parametrize("width", [1440, 1366, 1280, 1024, 768])
+@pytest.mark.parametrize("width", [1366, 1280, 768])
 def test_code_fits_a_window_from_a_tablets_width_on(reading, width):
     resize(reading, width)
     assert reading.eval_on_selector_all("main pre", CUT_OFF) == []
