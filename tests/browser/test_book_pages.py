@@ -195,7 +195,7 @@ def test_code_fits_a_window_from_a_tablets_width_on(reading, width):
 
 def test_an_exercises_verdict_fits_a_phone(reading):
     resize(reading, 360)
-    verdicts = ":is(.tag_exercise, .tag_solution) .output pre"
+    verdicts = ":is(.tag_exercise, .tag_solution) .output :is(pre, [class^=vae-])"
     assert reading.locator(verdicts).count() >= (8 if reading.name in NOTEBOOKS else 0)
     assert reading.eval_on_selector_all(verdicts, CUT_OFF) == []
 
