@@ -332,6 +332,30 @@ def test_annotations_one_level_above_the_pictures_are_found(tmp_path, opened):
     assert faces.splits.tolist() == [0, 2]
 
 
+def test_annotations_beside_a_folder_that_belong_to_another_one_are_not_its_own(tmp_path, opened):
+    (tmp_path / PARTITION).write_text("000001.jpg 0\n000002.jpg 2\n")
+    (tmp_path / ATTRIBUTES).write_text("Bald\n000001.jpg 1\n000002.jpg 1\n")
+    faces = opened(drawings(tmp_path / "mine", *(f"{n}.png" for n in range(12))))
+    assert (len(faces), faces.attribute_names) == (12, ())
+    assert any("by a hash" in note for note in faces.notes)
+
+
+def test_annotations_beside_a_link_to_the_pictures_are_found(tmp_path, opened):
+    put_faces(tmp_path / "disk" / "img_align_celeba", 2)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "faces").symlink_to(tmp_path / "disk" / "img_align_celeba")
+    (tmp_path / "here" / PARTITION).write_text("000001.jpg 0\n000002.jpg 2\n")
+    assert opened(tmp_path / "here" / "faces").splits.tolist() == [0, 2]
+
+
+def test_pictures_that_are_links_to_nothing_are_counted(faces_folder, opened):
+    for n in range(3):
+        (faces_folder / f"gone-{n}.jpg").symlink_to(faces_folder / "nowhere")
+    assert any(
+        "Passed over 3 with a link to nothing" in note for note in opened(faces_folder).notes
+    )
+
+
 def test_celeba_root_is_named_where_it_is_wrong(tmp_path, monkeypatch):
     monkeypatch.setenv("CELEBA_ROOT", str(tmp_path / "missing"))
     with pytest.raises(InputError, match=r"CELEBA_ROOT names .*missing"):

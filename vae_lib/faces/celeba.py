@@ -115,7 +115,7 @@ def find_source(data: Path) -> Source:
                     f"{data} is neither a folder nor a zip, but {kind}. Name the folder or the zip "
                     f"that holds the pictures{'; unpack this first' if 'archive' in kind else ''}."
                 )
-            beside = [path for name in ANNOTATIONS for path in root.glob(f"*/{name}")]
+            beside = [p for name in ANNOTATIONS for p in root.glob(f"*/{name}") if p.is_file()]
             stamps = [_stamp(path.relative_to(root).as_posix(), path.stat()) for path in beside]
             stamps = sorted([*stamps, _stamp(data.name, data.stat()), *_lists_in(root, "")])
     except OSError as error:
@@ -171,7 +171,9 @@ def _walk(root: Path, passed_over: Counter) -> Iterator[str]:
                 folders.append(entry.path)
             elif not name.lower().endswith(wanted) and not list_stem(name):
                 _pass_over(name, passed_over)
-            elif entry.is_file():
+            elif not entry.is_file():
+                passed_over["a link to nothing"] += 1
+            else:
                 yield _stamp(entry.path[start:].replace(os.sep, "/"), entry.stat())
 
 
@@ -247,14 +249,17 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     if passed_over:
         notes.append(f"Passed over {_listed(passed_over)}.{_advice(passed_over)}")
 
-    repeats = "held out"
+    repeats, ids = "held out", [picture.id for picture in pictures]
+    partition = parse_partition(*listed) if listed else {}
+    if listed and listed[0].startswith("../") and not any(match(partition, ids)):
+        listed = None  # it lies beside the folder, and belongs to another one there
     if listed:
-        splits, told = _splits_by_list(listed, [picture.id for picture in pictures])
+        splits, told = _splits_by_list(listed[0], partition, ids)
     elif by_folder := _splits_by_folder(pictures, found):
         splits, told = by_folder
     else:
         repeats = "once"
-        splits = _splits_by_hash([picture.id for picture in pictures])
+        splits = _splits_by_hash(ids)
         told = [f"Without {PARTITION}.txt, faces are split 80/10/10 by a hash of their names."]
     notes += told
 
@@ -267,8 +272,11 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     names, attributes = (), np.zeros((len(ids), 0), np.float32)
     if described:
         names, values = parse_attributes(*described)
-        unknown = [""] * len(names)
         keys = match(values, ids)
+        if described[0].startswith("../") and not any(keys):
+            described, names = None, ()
+    if described:
+        unknown = [""] * len(names)
         table = np.array([unknown if key is None else values[key] for key in keys], "U2")
         attributes = np.select(
             [table == "1", table == "-1"], np.float32([1, -1]), np.float32("nan")
@@ -327,22 +335,21 @@ def _named(pictures: list[Picture], annotated: bool) -> tuple[list[Picture], lis
 
 
 def _splits_by_list(
-    listed: tuple[str, bytes], ids: list[str]
+    name: str, partition: dict[str, int], ids: list[str]
 ) -> tuple[list[int | None], list[str]]:
-    partition = parse_partition(*listed)
     keys = match(partition, ids)
     found = len(ids) - keys.count(None)
     if not found:
         said = f"it names {next(iter(partition))!r}" if partition else "it is empty"
         raise InputError(
-            f"{listed[0]} names none of the {len(ids):,} pictures, such as {ids[0]!r}: {said}. "
+            f"{name} names none of the {len(ids):,} pictures, such as {ids[0]!r}: {said}. "
             "Put the list there that belongs to them, or move it away to split by file name."
         )
     notes = []
     if found < len(partition):
-        notes.append(f"Found {found:,} of the {len(partition):,} images that {listed[0]} lists.")
+        notes.append(f"Found {found:,} of the {len(partition):,} images that {name} lists.")
     if found < len(ids):
-        notes.append(f"Left out {len(ids) - found:,} pictures that {listed[0]} does not list.")
+        notes.append(f"Left out {len(ids) - found:,} pictures that {name} does not list.")
     return [None if key is None else partition[key] for key in keys], notes
 
 
@@ -429,10 +436,14 @@ def _find_annotation(
         return min(found, key=rank, default=None)
 
     if name := nearest(source.annotations):
+        path = source.root / name
+        if name.startswith("../"):  # of the folder as it was named: it may be a link
+            path = source.root.absolute().parent / name[3:]
         try:
-            return name, (source.root / name).read_bytes()
-        except OSError as error:
-            raise InputError(f"Cannot read {source.root / name}: {error.strerror}.") from error
+            return name, Picture(name, str(path)).read()
+        except (InputError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"Cannot read {path}: {reason}.") from error
     for zip_name, archive in archives.items():
         if name := nearest([name for name in archive.namelist() if not _is_hidden(clean(name))]):
             try:
