@@ -1,6 +1,7 @@
 """The vae command as a newcomer types it."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from vae_lib import checkpoint
+from vae_lib.checkpoint import save_weights
 from vae_lib.cli import main
 
 SMALL = ["--channels", "4", "8", "8", "8", "--latent-size", "6", "--batch-size", "8"]
@@ -56,7 +58,7 @@ def test_training_says_which_device_and_why_and_what_came_out(tmp_path, capsys):
     assert main(["train", *SYNTHETIC, *SMALL, "--epochs", "1", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
     assert "Device: " in printed.out
-    assert "Training on 96 synthetic faces with beta 1, up to epoch 1." in printed.out
+    assert "Training on 96 synthetic faces with β = 1, up to epoch 1." in printed.out
     assert "Validation: reconstruction" in printed.out
     assert printed.err == ""  # no progress bar where there is no terminal
 
@@ -71,7 +73,7 @@ def test_objectives_stand_in_the_names_of_the_weights(tmp_path, capsys):
     arguments = ["train", *SYNTHETIC, *SMALL, "--epochs", "1", "--objective", "capacity"]
     assert main([*arguments, "--capacity", "20", "--out", str(tmp_path)]) == 0
     assert (tmp_path / "vae_synthetic_capacity_20.pth").exists()
-    assert "synthetic faces with capacity 20, up to epoch 1." in capsys.readouterr().out
+    assert "synthetic faces with C = 20 nats, up to epoch 1." in capsys.readouterr().out
 
 
 def test_a_sweep_prints_a_table_and_measures_disentanglement(tmp_path, capsys, monkeypatch):
@@ -267,3 +269,23 @@ def test_help_speaks_of_nats_and_what_is_written(capsys):
         text = capsys.readouterr().out
         for word in words:
             assert word in text
+
+
+@pytest.mark.parametrize("kind", ["samples", "reconstructions", "interpolation", "traversal"])
+def test_weights_that_are_no_numbers_are_neither_drawn_nor_measured(tmp_path, capsys, model, kind):
+    model.state_dict()["to_logvar.bias"].fill_(math.nan)  # which no sample depends on
+    path = tmp_path / "vae.pth"
+    save_weights(path, model, {"validation": {"kl_per_dimension": [1.0] * 6}})
+    picture, numbers = tmp_path / "picture.png", tmp_path / "numbers.json"
+    assert main(["plot", str(path), kind, "--out", str(picture), *SYNTHETIC]) == 2
+    assert main(["evaluate", str(path), "--json", str(numbers), *SYNTHETIC]) == 2
+    assert capsys.readouterr().err.count("not finite") == 2
+    assert not picture.exists()
+    assert not numbers.exists()
+
+
+@pytest.mark.parametrize("kl", [None, "abcdef", ["a"] * 6, [1.0] * 5, [math.nan] * 6, {"a": 1}])
+def test_traversals_without_readable_kl_are_refused(tmp_path, capsys, model, kl):
+    save_weights(tmp_path / "vae.pth", model, {"validation": {"kl_per_dimension": kl}})
+    assert main(["plot", str(tmp_path / "vae.pth"), "traversal"]) == 2
+    assert "does not say what its dimensions carry" in capsys.readouterr().err

@@ -86,3 +86,55 @@ def test_every_shipped_model_has_its_gallery(name):
     for either in (gallery.attributes > 0.5, gallery.attributes < 0.5):
         if gallery.probe_score[0] == "ROC-AUC":
             assert (either.sum(0) >= 8).all()
+
+
+def with_attributes(faces, table):
+    names = tuple(f"label {i}" for i in range(table.shape[1]))
+    return replace(faces, attributes=table.astype(np.float32), attribute_names=names)
+
+
+def test_labels_that_are_missing_leave_their_faces_out_and_constant_ones_are_left_out(model, faces):
+    rng = np.random.default_rng(0)
+    table = np.where(rng.random((len(faces), 4)) < 0.5, 1.0, -1.0)
+    table[:, 1], table[200:, 3] = -1, 1  # constant everywhere; constant in the test split alone
+    table[::5] = np.nan
+    with pytest.warns(UserWarning, match="label 1, label 3"):
+        gallery = make_gallery(model, with_attributes(faces, table))
+    assert gallery.attribute_names == ("label 0", "label 2")
+    known = ~np.isnan(table[:, 0])
+    train = known & (faces.splits == 0)
+    mu = encode_images(model, faces.images)[0]
+    has = table[train, 0] > 0
+    expected = mu[train][has].mean(0) - mu[train][~has].mean(0)
+    np.testing.assert_allclose(gallery.directions[0], expected, atol=1e-5)
+    assert set(np.unique(gallery.attributes[~np.isnan(gallery.attributes)])) == {0, 1}
+
+
+@pytest.mark.parametrize("fill", [1.0, np.nan])
+@pytest.mark.filterwarnings("ignore:Left out")
+def test_faces_without_one_usable_label_have_a_gallery_without_labels(model, faces, fill):
+    gallery = make_gallery(model, with_attributes(faces, np.full((len(faces), 2), fill)))
+    assert gallery.attribute_names == ()
+    assert gallery.directions.shape == (0, 6)
+    assert len(gallery.ids) == 40
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mu", np.zeros((3, 6), np.float16)),
+        ("mu", np.full((40, 6), np.nan, np.float16)),
+        ("kl", np.array(1.0)),
+        ("kl", np.array(["a"] * 6)),
+        ("best_dimension", np.full(13, 9)),
+        ("ids", np.zeros(40)),
+        ("attribute_names", np.array("one")),
+    ],
+)
+def test_a_gallery_whose_parts_do_not_fit_is_refused(gallery, tmp_path, name, value):
+    gallery.save(tmp_path / "gallery.npz")
+    with np.load(tmp_path / "gallery.npz") as stored:
+        values = dict(stored) | {name: value}
+    np.savez(tmp_path / "gallery.npz", **values)
+    with pytest.raises(InputError, match="missing, damaged or of another version"):
+        Gallery.load(tmp_path / "gallery.npz")

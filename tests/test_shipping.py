@@ -98,3 +98,20 @@ def test_evaluate_by_name_measures_the_card_again(capsys):
     for measure in ("reconstruction", "excess", "kl", "psnr", "ssim"):
         found = float(told[measure].replace(",", ""))
         assert found == pytest.approx(metadata["test"][measure], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "vae_/../x", "/tmp/vae_x", "vae_", "mine", "vae_a b", ".."]
+)
+def test_a_name_that_is_no_name_is_refused_before_anything_is_measured(
+    tmp_path, model, faces, box, name
+):
+    weights = tmp_path / "vae_small.pth"
+    save_weights(weights, model, {})
+    for put in (
+        lambda: ship(weights, faces, "abc", name),
+        lambda: pretrained.ship(weights, {}, name),
+    ):
+        with pytest.raises(InputError, match="cannot be a model's name"):
+            put()
+    assert [path.name for path in tmp_path.iterdir()] == ["vae_small.pth"]

@@ -35,8 +35,21 @@ class AttributeScores:
 
 
 def is_label(column: np.ndarray) -> bool:
-    """Whether an attribute is a label (two values at most) and not a number."""
-    return len(np.unique(column)) <= 2
+    """Whether an attribute is a label (two values at most) and not a number; NaN is no value."""
+    return len(np.unique(column[~np.isnan(column)])) <= 2
+
+
+def usable(*tables: np.ndarray) -> np.ndarray:
+    """Which attributes have two values or more in every one of the tables, bool (k,).
+
+    Parameters
+    ----------
+    *tables : ndarray, each of shape (n, k)
+        Labels or numbers of different faces; NaN where nothing is known.
+    """
+    return np.all(
+        [[len(np.unique(c[np.isfinite(c)])) > 1 for c in table.T] for table in tables], axis=0
+    )
 
 
 def score_attributes(
@@ -53,7 +66,7 @@ def score_attributes(
     train_mu, test_mu : ndarray, shapes (n, latent_size) and (m, latent_size)
         Posterior means.
     train_attributes, test_attributes : ndarray, shapes (n, k) and (m, k)
-        Labels or numbers.
+        Labels or numbers. NaN where one is not known: such a face is left out of that attribute.
     names : sequence of str, length k
         For the result and for errors.
 
@@ -82,16 +95,17 @@ def score_attributes(
     best = train_single.argmax(axis=1)
     kinds, probes = [], []
     for column in range(len(names)):
-        wanted, truth = train_attributes[:, column], test_attributes[:, column]
+        known_mu, wanted = _known(train_mu, train_attributes[:, column])
+        seen_mu, truth = _known(test_mu, test_attributes[:, column])
         if is_label(wanted):
             probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-            scores = probe.fit(train_mu, wanted > wanted.mean()).decision_function(test_mu)
+            scores = probe.fit(known_mu, wanted > wanted.mean()).decision_function(seen_mu)
             kinds.append("ROC-AUC")
             probes.append(roc_auc_score(truth > wanted.mean(), scores))
         else:
             probe = make_pipeline(StandardScaler(), LinearRegression())
             kinds.append("R²")
-            probes.append(r2_score(truth, probe.fit(train_mu, wanted).predict(test_mu)))
+            probes.append(r2_score(truth, probe.fit(known_mu, wanted).predict(seen_mu)))
     return AttributeScores(tuple(names), tuple(kinds), np.array(probes), test_single, best)
 
 
@@ -104,11 +118,21 @@ def _check(mu: np.ndarray, attributes: np.ndarray, names: Sequence[str]) -> None
     if not np.isfinite(mu).all():
         raise InputError("A code is NaN or infinite; use the codes of a model that has trained.")
     for name, column in zip(names, attributes.T, strict=True):
-        if len(np.unique(column)) < 2:
+        known = column[~np.isnan(column)]
+        if not np.isfinite(known).all():
+            raise InputError(f"The attribute {name!r} is infinite somewhere; mend its column.")
+        if len(np.unique(known)) < 2:
+            what = "one value only" if len(known) else "no value"
             raise InputError(
-                f"The attribute {name!r} has one value only in these {len(mu):,} faces; leave it "
+                f"The attribute {name!r} has {what} in these {len(mu):,} faces; leave it "
                 "out, or take more faces."
             )
+
+
+def _known(mu: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The codes and values of the faces of which an attribute is known."""
+    known = ~np.isnan(column)
+    return (mu, column) if known.all() else (mu[known], column[known])
 
 
 def _single_dimension_scores(mu: np.ndarray, attributes: np.ndarray) -> np.ndarray:
@@ -116,17 +140,19 @@ def _single_dimension_scores(mu: np.ndarray, attributes: np.ndarray) -> np.ndarr
     from scipy.stats import rankdata
 
     # An AUC is a rank sum (Mann and Whitney 1947), so one ranking serves all labels.
-    ranks = rankdata(mu, axis=0)
+    ranks_of_all = rankdata(mu, axis=0)
     scores = np.empty((attributes.shape[1], mu.shape[1]))
-    centred = mu - mu.mean(0)
-    spread = np.sqrt((centred**2).sum(0)).clip(1e-12)
-    for row, column in enumerate(attributes.T):
+    for row, values in enumerate(attributes.T):
+        codes, column = _known(mu, values)
         if is_label(column):
+            ranks = ranks_of_all if codes is mu else rankdata(codes, axis=0)
             positive = column > column.mean()
             n1, n0 = positive.sum(), (~positive).sum()
             auc = (ranks[positive].sum(0) - n1 * (n1 + 1) / 2) / (n1 * n0)
             scores[row] = np.maximum(auc, 1 - auc)
         else:
+            centred = codes - codes.mean(0)
+            spread = np.sqrt((centred**2).sum(0)).clip(1e-12)
             other = column - column.mean()
             scores[row] = (other @ centred / (spread * np.sqrt((other**2).sum()))) ** 2
     return scores
@@ -145,7 +171,7 @@ def attribute_directions(mu: np.ndarray, attributes: np.ndarray) -> np.ndarray:
     mu : ndarray, shape (n, latent_size)
         Posterior means.
     attributes : ndarray, shape (n, k)
-        Labels or numbers; none of them constant.
+        Labels or numbers, none of them constant; NaN where one is not known.
 
     Returns
     -------
@@ -159,11 +185,12 @@ def attribute_directions(mu: np.ndarray, attributes: np.ndarray) -> np.ndarray:
     """
     _check(mu, attributes, [f"number {i}" for i in range(attributes.shape[1])])
     directions = np.empty((attributes.shape[1], mu.shape[1]), np.float32)
-    for row, column in enumerate(attributes.T):
+    for row, values in enumerate(attributes.T):
+        codes, column = _known(mu, values)
         if is_label(column):
             has = column > column.mean()
-            directions[row] = mu[has].mean(0) - mu[~has].mean(0)
+            directions[row] = codes[has].mean(0) - codes[~has].mean(0)
         else:
             standard = (column - column.mean()) / column.std()
-            directions[row] = 2 * (standard @ (mu - mu.mean(0))) / len(mu)
+            directions[row] = 2 * (standard @ (codes - codes.mean(0))) / len(codes)
     return directions

@@ -4,8 +4,10 @@ A card is made from the facts that travel with the weights and from the model's 
 it is typed but what eyes saw.
 """
 
+from dataclasses import asdict
 from typing import Any
 
+from vae_lib.config import READ_BY, TrainConfig, setting_of
 from vae_lib.gallery import Gallery
 
 CELEBA_DATA = """\
@@ -35,6 +37,12 @@ photograph was used; the weights are under the licence of the code.
 **Whom they show.** Nobody. Skin tones run evenly along the ten anchors of the Monk Skin Tone
 scale, and every factor is as frequent in one half of its range as in the other, which is true
 of no people.
+"""
+
+OWN_DATA = """\
+{total:,} faces that are not part of this project: {train:,} for training, {valid:,} for validation,
+{test:,} for testing. Whoever shares these weights says here whose faces they are, under which terms
+they may be used, and whom they show.
 """
 
 # What was seen in reconstructions, samples and traversals of each model, weak spots included.
@@ -105,7 +113,8 @@ def card(name: str, metadata: dict[str, Any], gallery: Gallery, latent_size: int
     if celeba:
         data = CELEBA_DATA.format(**counts, **metadata["shares"])
     else:
-        data = SYNTHETIC_DATA.format(total=sum(counts.values()), **counts)
+        text = SYNTHETIC_DATA if metadata["faces"] == "synthetic" else OWN_DATA
+        data = text.format(total=sum(counts.values()), **counts)
     rows = [
         ("reconstruction", f"{test['reconstruction']:,.1f} nats"),
         ("… above the pixels' entropy (*excess*)", f"{test['excess']:.1f} nats"),
@@ -129,17 +138,14 @@ def card(name: str, metadata: dict[str, Any], gallery: Gallery, latent_size: int
             ("… of training faces", f"{far['train_faces']:.1f}"),
             ("… of noise", f"{far['noise']:.0f}"),
         ]
-    command = "vae train" + " --faces synthetic" * (not celeba)
-    command += f" --beta {recipe['beta']:g}"
-    command += (
-        f" --epochs {recipe['epochs']} --seed {recipe['seed']}" + " --compile" * recipe["compile"]
-    )
+    chosen = {"celeba": "", "synthetic": " --faces synthetic"}.get(metadata["faces"], " --data DIR")
+    command = f"vae train{chosen}{options(recipe)}"
     command += f" --latent-size {latent_size}" * (latent_size != 128)
-    again = f"vae evaluate {name}" + (" --card-images" if celeba else " --faces synthetic")
+    again = f"vae evaluate {name}" + (" --card-images" if celeba else chosen)
     return f"""\
 # {name}
 
-A convolutional VAE of 64×64 faces, {latent_size} latent dimensions, β = {recipe["beta"]:g}, for
+A convolutional VAE of 64×64 faces, {latent_size} latent dimensions, {setting_of(recipe).label}, for
 learning how VAEs work. Not for making pictures of real people, nor for recognising, judging or
 sorting people.
 
@@ -173,6 +179,27 @@ Held-out scores of a linear probe on all posterior means, and of the best single
 
 {SEEN.get(name, "Nobody has looked at this model yet.")}
 """
+
+
+def options(recipe: dict[str, Any]) -> str:
+    """What to tell ``vae train`` so that it follows a recipe."""
+    setting, plain = setting_of(recipe), asdict(TrainConfig())
+    told = f" --objective {setting.objective}" * (setting.objective != "beta-vae")
+    told += f" --{setting.parameter} {setting.value:g}"
+    told += "".join(
+        f" --{name} {recipe[name]:g}"
+        for name in READ_BY[setting.objective][1:]
+        if recipe.get(name, plain[name]) != plain[name]
+    )
+    told += (
+        f" --epochs {recipe['epochs']} --seed {recipe['seed']}" + " --compile" * recipe["compile"]
+    )
+    told += "".join(
+        f" --{name.replace('_', '-')} {recipe[name]:g}"
+        for name in ("batch_size", "learning_rate")
+        if recipe.get(name, plain[name]) != plain[name]
+    )
+    return told + " --no-flips" * (not recipe.get("flips", True))
 
 
 def attribute_rows(gallery: Gallery) -> str:

@@ -8,6 +8,7 @@ import io
 import math
 import os
 import pickle
+import re
 import stat
 import tempfile
 import warnings
@@ -38,6 +39,8 @@ def weights_name(faces: str, setting: float, word: str = "beta") -> str:
 
     Other objectives than the β-VAE's bring a word of their own: ``vae_capacity_25.pth``.
     """
+    if not re.fullmatch(r"[\w-]+", faces):
+        raise InputError(f"Faces are called {faces!r}; their name stands in a file's: one word.")
     if word == "beta" and setting == 1:
         return f"vae_{faces}.pth"
     name = f"{word}_{setting:g}.pth"

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
-from vae_lib.config import TrainConfig, VAEConfig, check_seed
+from vae_lib.config import READ_BY, TrainConfig, VAEConfig, check_seed, setting_of
 from vae_lib.console import INTERRUPTED, quiet_interrupts, say, spell_what_consoles_lack
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import Faces, open_faces
@@ -132,10 +132,9 @@ class Train:
 
         def announce(training: Training, event: Event) -> None:
             if event == "start":
-                with_ = "capacity" if self.recipe.objective == "capacity" else "beta"
                 print(
-                    f"Training on {len(training.train_images):,} {_kind_of(faces)} with {with_} "
-                    f"{self.recipe.setting:g}, up to epoch {self.recipe.epochs}."
+                    f"Training on {len(training.train_images):,} {_kind_of(faces)} with "
+                    f"{setting_of(self.recipe.recipe()).label}, up to epoch {self.recipe.epochs}."
                 )
 
         print(reason)
@@ -217,14 +216,14 @@ class Sweep:
                 remeasure=self.remeasure,
                 callbacks=lambda folder: [progress, EpochGrids(folder, faces)],
             )
-        setting = "capacity" if self.objective == "capacity" else "beta"
+        setting = READ_BY[self.objective][0]
         print(f"{setting:>8}  seed  excess nats  KL nats  active  PSNR dB   SSIM")
         for result in results:
             test = result["test"]
             print(
-                f"{result[setting]:>8g}  {result['seed']:>4}  {test['excess']:>11.1f}  "
-                f"{test['kl']:>7.1f}  {test['active_01']:>6}  {test['psnr']:>7.2f}  "
-                f"{test['ssim']:.3f}"
+                f"{setting_of(result).value:>8g}  {result['identity']['seed']:>4}  "
+                f"{test['excess']:>11.1f}  {test['kl']:>7.1f}  {test['active_01']:>6}  "
+                f"{test['psnr']:>7.2f}  {test['ssim']:.3f}"
             )
 
 
@@ -289,22 +288,25 @@ class Plot:
         import torch
 
         from vae_lib import figures
+        from vae_lib.checkpoint import validation_kl
         from vae_lib.latent import encode_images
+        from vae_lib.model import check_finite
         from vae_lib.pretrained import load_model
         from vae_lib.reports import save_figure
 
         check_seed(self.seed)
         model, metadata = load_model(self.weights)
+        check_finite(model)
         if self.kind == "samples":
             figure = figures.samples(model, seed=self.seed)
         elif self.kind == "traversal":
-            measured = metadata.get("validation", {})
-            if "kl_per_dimension" not in measured:
+            kl = validation_kl(metadata, model.config.latent_size)
+            if kl is None:
                 raise InputError(
                     f"{self.weights} does not say what its dimensions carry; traversals are sorted "
                     "by that. Use weights that vae train wrote."
                 )
-            figure = figures.traversals(model, measured["kl_per_dimension"])
+            figure = figures.traversals(model, kl)
         else:
             images = self.source.open().split(self.split).images
             generator = torch.Generator().manual_seed(self.seed)

@@ -4,8 +4,9 @@ without waiting for PyTorch."""
 import math
 import operator
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from vae_lib.errors import InputError
 
@@ -62,6 +63,67 @@ READ_BY = {
     "capacity": ("capacity", "gamma", "rise"),
     "beta-tcvae": ("beta",),
 }
+# What stands in the names of an objective's files, and what a run of it is called.
+WORDS = {"beta-vae": "beta", "beta-tcvae": "tcvae", "capacity": "capacity"}
+LABELS = {
+    "beta-vae": "β = {:g}",
+    "beta-tcvae": "β-TCVAE, β = {:g}",
+    "capacity": "C = {:g} nats",
+}
+
+
+class Setting(NamedTuple):
+    """What tells one run from another: its objective, and the first number that this reads."""
+
+    objective: str
+    value: float
+
+    @property
+    def parameter(self) -> str:
+        """The number's name: beta or capacity."""
+        return READ_BY[self.objective][0]
+
+    @property
+    def word(self) -> str:
+        """What stands in the names of files: beta, capacity or tcvae."""
+        return WORDS[self.objective]
+
+    @property
+    def label(self) -> str:
+        """What people read: ``"β = 4"``, ``"β-TCVAE, β = 6"`` or ``"C = 25 nats"``."""
+        return LABELS[self.objective].format(self.value)
+
+
+def setting_of(run: Mapping[str, Any]) -> Setting:
+    """What a run is called, whatever its objective.
+
+    Parameters
+    ----------
+    run : mapping
+        A recipe, as `TrainConfig.recipe` gives it and weights carry it, or the results of a
+        sweep, which hold one under ``"identity"``.
+
+    Raises
+    ------
+    InputError
+        If the objective is unknown or its number is none.
+    """
+    recipe = run.get("identity", run) if isinstance(run, Mapping) else run
+    if not isinstance(recipe, Mapping):
+        raise InputError(f"Found {type(recipe).__name__} where a run's recipe was expected.")
+    only_capacity = "capacity" in recipe and "beta" not in recipe
+    objective = recipe.get("objective", "capacity" if only_capacity else "beta-vae")
+    if not isinstance(objective, str) or objective not in READ_BY:
+        raise InputError(
+            f"A recipe names the objective {objective!r}; there are {', '.join(READ_BY)}."
+        )
+    name = READ_BY[objective][0]
+    value = recipe.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(
+            f"A recipe of {objective} has {value!r} for its {name}, which is no number."
+        )
+    return Setting(objective, value)
 
 
 @dataclass(frozen=True)
@@ -126,7 +188,7 @@ class TrainConfig:
     @property
     def word(self) -> str:
         """What stands in the names of this objective's files: beta, capacity or tcvae."""
-        return "tcvae" if self.objective == "beta-tcvae" else READ_BY[self.objective][0]
+        return WORDS[self.objective]
 
     @property
     def setting(self) -> float:

@@ -10,6 +10,7 @@ import hashlib
 import math
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +21,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import nn
 
+from vae_lib.checkpoint import validation_kl
+from vae_lib.config import setting_of
 from vae_lib.devices import choose_device, memory_as_sentence
 from vae_lib.errors import InputError, missing_package
 from vae_lib.faces.dataset import Faces
@@ -156,15 +159,18 @@ class _Subject:
                 gallery = _shipped_gallery(name)
         self.model = _shared_model(model, device)
         self.config = model.config
-        self.name, self.beta = name, metadata.get("recipe", {}).get("beta")
-        self.label = label or (name if self.beta is None else f"{name}, β = {self.beta:g}")
+        self.name = name
+        self.label = label or name
+        if not label and metadata.get("recipe"):
+            with suppress(InputError):  # a recipe that says nothing adds nothing
+                self.label = f"{name}, {setting_of(metadata['recipe']).label}"
         self.kind = metadata.get("faces")
         if gallery is None and faces is not None and _finite(self.model):
             gallery = _gallery_of(self.model, faces)
         if kl is None and gallery is not None:
             kl = gallery.kl
         if kl is None:
-            kl = metadata.get("validation", {}).get("kl_per_dimension")
+            kl = validation_kl(metadata, self.config.latent_size)
         if kl is not None and len(kl) != self.config.latent_size:
             raise InputError(
                 f"Found KL of {len(kl)} dimensions for {self.label}, which has "

@@ -11,12 +11,14 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vae_lib.config import Setting, setting_of
 from vae_lib.dark import darkened
-from vae_lib.errors import InputError
+from vae_lib.errors import InputError, foreign
 from vae_lib.gallery import Gallery
 from vae_lib.latent import decode_images, encode_images, interpolate, traverse
 from vae_lib.model import VAE, unwrap
 
+NO_RESULTS = "These are no results of vae sweep", "Read them with vae_lib.study.read_runs"
 CELL = 0.85  # inches that one face takes in a figure
 VIRIDIS = colormaps["viridis"]
 BOTH_FACES = "VAE_LIB_DARK_FIGURES"  # environment variable; 1: notebooks keep dark faces as well
@@ -74,7 +76,8 @@ def loss_curves(history: Sequence[dict[str, Any]]) -> Figure:
     InputError
         If no epoch was finished yet.
     """
-    epochs = [record for record in history if record["kind"] == "epoch"]
+    with foreign("The history holds a line that is no record", "Read it from history.jsonl anew"):
+        epochs = [record for record in history if record["kind"] == "epoch"]
     if not epochs:
         raise InputError("The history holds no finished epoch yet; train for at least one.")
     figure = Picture(figsize=(11, 3.4), layout="constrained")
@@ -219,7 +222,8 @@ def rate_distortion(
     Parameters
     ----------
     results : sequence of dict
-        As `vae_lib.sweep.sweep` returns them; one point each, one colour for each β.
+        As `vae_lib.sweep.sweep` returns them; one point each, one colour for each setting, a line
+        through the settings of each objective.
     linear : sequence of dict
         Linear VAEs, with ``kl`` (nats) and ``psnr`` (dB), as `vae_lib.pca.measure_pca` places
         principal components. They have no excess nats under Bernoulli pixels.
@@ -236,19 +240,24 @@ def rate_distortion(
         ("excess", "distortion: reconstruction above\nthe pixels' entropy (nats per image)"),
         ("psnr", "PSNR of the decoded mean (dB)"),
     )
-    betas = sorted({result["beta"] for result in results})
+    tests: dict[Setting, list[dict[str, float]]] = {}
+    with foreign(*NO_RESULTS):
+        for result in results:
+            test = {m: float(result["test"][m]) for m in ("kl", "excess", "psnr")}
+            tests.setdefault(setting_of(result), []).append(test)
     for axes, (measure, label) in zip(figure.subplots(1, 2), panels, strict=True):
-        tests = {beta: [r["test"] for r in results if r["beta"] == beta] for beta in betas}
-        means = [[np.mean([t[m] for t in tests[b]]) for m in ("kl", measure)] for b in betas]
-        axes.plot(*np.transpose(means), color="0.75", zorder=1)
-        for beta, colour in colours(betas).items():
+        for objective in sorted({setting.objective for setting in tests}):
+            of_it = [tests[s] for s in sorted(tests) if s.objective == objective]
+            means = [[np.mean([t[m] for t in runs]) for m in ("kl", measure)] for runs in of_it]
+            axes.plot(*np.transpose(means), color="0.75", zorder=1)
+        for setting, colour in colours(list(tests)).items():
             axes.scatter(
-                [test["kl"] for test in tests[beta]],
-                [test[measure] for test in tests[beta]],
+                [test["kl"] for test in tests[setting]],
+                [test[measure] for test in tests[setting]],
                 color=colour,
                 edgecolor="black",
                 linewidth=0.5,
-                label=f"β = {beta:g}",
+                label=setting.label,
                 zorder=2,
             )
         axes.set(xlabel="rate: KL to the prior (nats per image)", ylabel=label)
@@ -262,12 +271,12 @@ def rate_distortion(
 
 
 def kl_spectrum(results: Sequence[dict[str, Any]], threshold: float = 0.1) -> Figure:
-    """KL of each dimension, the strongest first: how many dimensions each β keeps.
+    """KL of each dimension, the strongest first: how many dimensions each setting keeps.
 
     Parameters
     ----------
     results : sequence of dict
-        With ``beta`` and ``kl_per_dimension`` (nats); one line each.
+        As `vae_lib.sweep.sweep` returns them, with ``kl_per_dimension`` (nats); one line each.
     threshold : float
         Drawn as the level above which a dimension counts as active, nats.
     """
@@ -275,13 +284,16 @@ def kl_spectrum(results: Sequence[dict[str, Any]], threshold: float = 0.1) -> Fi
         raise InputError("There are no results to draw; run `vae sweep` first.")
     figure = Picture(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
-    shades = colours({result["beta"] for result in results})
-    for result in results:
-        kl = np.sort(result["kl_per_dimension"])[::-1]
-        beta = result["beta"]
-        axes.semilogy(range(1, len(kl) + 1), kl.clip(1e-4), color=shades[beta], linewidth=1.2)
-    for beta, colour in shades.items():
-        axes.plot([], [], color=colour, label=f"β = {beta:g}")
+    with foreign(*NO_RESULTS):
+        lines = [
+            (setting_of(result), np.sort(np.array(result["kl_per_dimension"], float))[::-1])
+            for result in results
+        ]
+    shades = colours({setting for setting, _ in lines})
+    for setting, kl in lines:
+        axes.semilogy(range(1, len(kl) + 1), kl.clip(1e-4), color=shades[setting], linewidth=1.2)
+    for setting, colour in shades.items():
+        axes.plot([], [], color=colour, label=setting.label)
     axes.axhline(threshold, color="0.4", linestyle=":", label=f"active: above {threshold:g} nats")
     axes.set(xlabel="dimension, by rank", ylabel="mean KL (nats)")
     axes.grid(alpha=0.3)
@@ -374,6 +386,8 @@ def scores_against_beta(
     """
     if not runs:
         raise InputError("There are no runs to draw; run `vae sweep` first.")
+    if any(setting_of(run).objective != "beta-vae" for run in runs):
+        raise InputError("Scores are drawn against β; leave runs of other objectives out.")
     rows = -(-len(measures) // columns)
     figure = Picture(figsize=(3.3 * columns, 2.6 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()

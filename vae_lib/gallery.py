@@ -1,18 +1,17 @@
 """Encoded faces without photographs: what exploring a model needs where its data is not at hand."""
 
 import io
-import zipfile
-import zlib
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from vae_lib.attributes import attribute_directions, is_label, score_attributes
+from vae_lib.attributes import attribute_directions, is_label, score_attributes, usable
 from vae_lib.checkpoint import write_atomically
-from vae_lib.errors import InputError
+from vae_lib.errors import InputError, foreign
 from vae_lib.faces.dataset import Faces
 from vae_lib.latent import encode_images
 from vae_lib.model import VAE
@@ -20,6 +19,7 @@ from vae_lib.objective import kl_per_dimension
 
 SIZE = 64  # faces in a gallery
 FLOAT16 = ("mu", "logvar", "directions")
+WORDS = ("ids", "attribute_names", "probe_score")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Gallery:
     attribute_names: tuple[str, ...]
     """CelebA's forty, or the factors of synthetic faces."""
     attributes: np.ndarray
-    """0 or 1, or a factor's value, float32 (n, k)."""
+    """0 or 1, or a factor's value, float32 (n, k); NaN where nothing is known."""
     directions: np.ndarray
     """`vae_lib.attributes.attribute_directions` of the training faces, float32 (k, latent_size)."""
     probe_score: tuple[str, ...]
@@ -76,19 +76,37 @@ class Gallery:
         InputError
             If the file is missing, damaged or no gallery.
         """
-        try:
+        restore = (
+            "Restore it with `git checkout -- vae_lib/pretrained`, or install the package again"
+        )
+        with foreign(f"The gallery {path} is missing, damaged or of another version", restore):
             with np.load(path, allow_pickle=False) as stored:
                 values = {field.name: stored[field.name] for field in fields(Gallery)}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(
-                f"The gallery {path} is missing, damaged or of another version ({error}). Restore "
-                "it with `git checkout -- vae_lib/pretrained`, or install the package again."
-            ) from error
-        for name in FLOAT16:
-            values[name] = values[name].astype(np.float32)
-        for name in ("ids", "attribute_names", "probe_score"):
-            values[name] = tuple(values[name].tolist())
-        return Gallery(**values)
+            for name in FLOAT16:
+                values[name] = values[name].astype(np.float32)
+            for name in WORDS:
+                if values[name].dtype.kind not in "US" and values[name].size:
+                    raise ValueError(f"{name} are no words")
+                values[name] = tuple(map(str, values[name].tolist()))
+            gallery = Gallery(**values)
+            gallery._check_shapes()
+        return gallery
+
+    def _check_shapes(self) -> None:
+        """Raise ValueError unless everything is a number and belongs together."""
+        n, k, size = len(self.ids), len(self.attribute_names), self.kl.shape[-1]
+        shapes = {name: (n, size) for name in ("mu", "logvar")}
+        shapes |= {name: (k, size) for name in ("directions", "dimension_auc")}
+        shapes |= {name: (k,) for name in ("probe_auc", "best_auc", "best_dimension")}
+        shapes |= {"attributes": (n, k), "kl": (size,)}
+        for name, shape in shapes.items():
+            values = getattr(self, name)
+            if values.shape != shape or values.dtype.kind not in "fiu":
+                raise ValueError(f"{name} is {values.dtype} of shape {values.shape}, not {shape}")
+            if name != "attributes" and not np.isfinite(values).all():
+                raise ValueError(f"{name} is not finite")
+        if len(self.probe_score) != k or not np.isin(self.best_dimension, range(size)).all():
+            raise ValueError("scores or dimensions are not those of its attributes")
 
     def check(self, model: VAE, name: str = "this model") -> None:
         """Raise InputError unless the codes are those of a model with this latent size."""
@@ -109,22 +127,35 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
         In whatever mode; it is put into eval mode and back.
     faces : Faces
         With attributes. Directions and probes are fitted on the train split and scored on the
-        test split, from which the gallery's faces are chosen too.
+        test split, from which the gallery's faces are chosen too. Attributes that all faces of a
+        split have alike teach nothing and are left out; a warning names them.
     """
     train, test = faces.split("train"), faces.split("test")
+    kept = usable(train.attributes, test.attributes)
+    names = np.array(faces.attribute_names, dtype=str)
+    if not kept.all():
+        warnings.warn(
+            f"Left out, since all faces of a split have them alike: {', '.join(names[~kept])}.",
+            stacklevel=2,
+        )
+    train, test = (
+        replace(f, attributes=f.attributes[:, kept], attribute_names=tuple(names[kept].tolist()))
+        for f in (train, test)
+    )
     train_mu, _ = encode_images(model, train.images)
     mu, logvar = encode_images(model, test.images)
     scores = score_attributes(
-        train_mu, train.attributes, mu, test.attributes, faces.attribute_names
+        train_mu, train.attributes, mu, test.attributes, train.attribute_names
     )
     chosen = choose_faces(test.attributes, min(SIZE, len(test)))
     labels = np.array([is_label(column) for column in train.attributes.T])
-    attributes = np.where(labels, test.attributes > 0, test.attributes)
+    above = np.where(np.isnan(test.attributes), np.nan, test.attributes > 0)
+    attributes = np.where(labels, above, test.attributes)
     return Gallery(
         ids=tuple(test.ids[chosen].tolist()),
         mu=mu[chosen],
         logvar=logvar[chosen],
-        attribute_names=tuple(faces.attribute_names),
+        attribute_names=train.attribute_names,
         attributes=attributes[chosen].astype(np.float32),
         directions=attribute_directions(train_mu, train.attributes),
         probe_score=scores.kind,
@@ -145,15 +176,15 @@ def choose_faces(attributes: np.ndarray, count: int) -> Sequence[int]:
     Parameters
     ----------
     attributes : ndarray, shape (n, k)
-        Labels or numbers.
+        Labels or numbers; NaN, where one is not known, counts as neither.
     count : int
         How many rows, at most n.
     """
-    middle = np.where(
-        [is_label(c) for c in attributes.T], attributes.mean(0), np.median(attributes, 0)
-    )
-    high = attributes > middle
-    either = np.concatenate([high, ~high], axis=1).astype(float)  # (n, 2k)
+    labels = [is_label(column) for column in attributes.T]
+    middle = np.where(labels, np.nanmean(attributes, 0), np.nanmedian(attributes, 0))
+    known = ~np.isnan(attributes)
+    high, low = known & (attributes > middle), known & ~(attributes > middle)
+    either = np.concatenate([high, low], axis=1).astype(float)  # (n, 2k)
     met, free, chosen = np.zeros(either.shape[1]), np.ones(len(either), bool), []
     for _ in range(count):
         gain = either @ (1 / (1 + met) ** 2)

@@ -44,7 +44,7 @@ def ship(weights: Path, faces: Faces, commit: str, name: str | None = None) -> s
     str
         The card.
     """
-    name = name or Path(weights).stem
+    name = pretrained.check_name(name or Path(weights).stem)
     model, _ = load_weights(weights)
     with torch.no_grad():
         for value in model.state_dict().values():

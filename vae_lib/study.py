@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from vae_lib.config import setting_of
 from vae_lib.errors import InputError, foreign
 
 HERE = Path(__file__).parent
@@ -133,13 +134,12 @@ def read_run(file: Path) -> Run:
     """
     with foreign(f"{file} is no result of vae sweep", "Move it away"):
         result = json.loads(file.read_bytes())
-        recipe = result["identity"]
-        objective = recipe.get("objective", "beta-vae")  # which needs no name
+        setting = setting_of(result["identity"])
         scores = result.get("disentanglement", {})
         return Run(
-            objective,
-            number(recipe["capacity" if objective == "capacity" else "beta"]),
-            number(recipe["seed"]),
+            setting.objective,
+            setting.value,
+            number(result["identity"]["seed"]),
             {name: number(result["test"][name]) for name in QUALITIES}
             | {name: number(scores[name]) for name in METRICS if name in scores},
             file,

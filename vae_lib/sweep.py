@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vae_lib.checkpoint import differing, load_weights, weights_name, write_atomically
-from vae_lib.config import READ_BY, TrainConfig
+from vae_lib.config import READ_BY, TrainConfig, setting_of
 from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
@@ -145,10 +145,10 @@ def measure(weights: Path, faces: Faces, device: str | None = None) -> dict[str,
     """Test a model on every image of the test split and keep the facts of its training."""
     model, metadata = load_weights(weights, device or "cpu")
     measured = evaluate(model, faces.split("test").images, ssim=True)
-    setting = READ_BY[metadata["recipe"].get("objective", "beta-vae")][0]
+    setting = setting_of(metadata.get("recipe"))
     result = {
-        setting: metadata["recipe"][setting],
-        "seed": metadata["recipe"]["seed"],
+        setting.parameter: setting.value,
+        "seed": metadata["recipe"].get("seed"),
         "test": measured.flat(),
         "kl_per_dimension": measured.kl_per_dimension,
         "training": metadata,

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import torch
 
 from vae_lib.checkpoint import load_weights, save_weights, write_atomically
-from vae_lib.errors import InputError
+from vae_lib.errors import InputError, foreign
 from vae_lib.gallery import Gallery
 from vae_lib.model import VAE
 
@@ -20,7 +22,17 @@ IDS = FOLDER / "celeba_ids.npz"
 
 def pretrained_names() -> list[str]:
     """The names that `load_pretrained` knows."""
-    return sorted(name for name in json.loads(SUMS.read_text()) if name.startswith("vae_"))
+    return sorted(name for name in _sums() if name.startswith("vae_"))
+
+
+def _sums() -> dict[str, str]:
+    """The checksum of each file of weights in the box, by its name."""
+    restore = "Restore it with `git checkout -- vae_lib/pretrained`, or install the package again"
+    with foreign(f"{SUMS} is damaged", restore):
+        sums = json.loads(SUMS.read_bytes())
+        if not all(isinstance(value, str) for value in sums.values()):
+            raise ValueError("a checksum is no text")
+    return sums
 
 
 def load_pretrained(name: str, device: torch.device | str = "cpu") -> tuple[VAE, dict[str, Any]]:
@@ -49,7 +61,7 @@ def load_model(
 ) -> tuple[VAE, dict[str, Any]]:
     """A model in the box by its name, or any other by the path of its ``.pth`` file."""
     text = str(name_or_path)
-    if text.endswith(".pth") or "/" in text or "\\" in text or Path(text).exists():
+    if text.endswith(".pth") or "/" in text or "\\" in text or os.path.exists(text):
         return load_weights(Path(text).expanduser(), device)
     return load_pretrained(text, device)
 
@@ -63,7 +75,7 @@ def verified(name: str) -> Path:
         If the file is missing or damaged.
     """
     path = FOLDER / f"{name}.pth"
-    expected = json.loads(SUMS.read_text()).get(name)
+    expected = _sums().get(name)
     if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
         raise InputError(
             f"The weights {path} are missing or damaged; restore them with `git checkout -- "
@@ -74,7 +86,7 @@ def verified(name: str) -> Path:
 
 def record_checksum(path: Path) -> None:
     """Note what a weights file in the box should be like, for `verified`."""
-    sums = json.loads(SUMS.read_text()) if SUMS.exists() else {}
+    sums = _sums() if SUMS.exists() else {}
     sums[path.stem] = hashlib.sha256(path.read_bytes()).hexdigest()
     write_atomically(SUMS, (json.dumps(sums, indent=1, sort_keys=True) + "\n").encode())
 
@@ -106,6 +118,22 @@ def image_ids() -> dict[str, tuple[str, ...]]:
         return {split: tuple(f"{i:06d}.jpg" for i in stored[split]) for split in stored}
 
 
+def check_name(name: str) -> str:
+    """The name itself, if a model in the box can have it.
+
+    Raises
+    ------
+    InputError
+        If it is no plain name that begins with ``vae_``.
+    """
+    if not re.fullmatch(r"vae_[A-Za-z0-9_.+-]{1,100}", name):
+        raise InputError(
+            f"{name!r} cannot be a model's name: it begins with vae_, and letters, digits and "
+            "_ . + - follow. Choose another with --name."
+        )
+    return name
+
+
 def ship(weights: Path, metadata: dict[str, Any], name: str | None = None) -> Path:
     """Put weights into the box: float16, without training state, with their checksum.
 
@@ -118,8 +146,9 @@ def ship(weights: Path, metadata: dict[str, Any], name: str | None = None) -> Pa
     name : str, optional
         The model's name; the file's by default.
     """
+    name = check_name(name or Path(weights).stem)
     model, own = load_weights(weights)
-    path = FOLDER / f"{name or weights.stem}.pth"
+    path = FOLDER / f"{name}.pth"
     save_weights(path, model.half(), own | metadata)
     record_checksum(path)
     return path
