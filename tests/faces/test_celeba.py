@@ -981,6 +981,7 @@ def write(path: Path, data: bytes) -> Path:
     ("prepare", "sentence"),
     [
         (lambda folder: folder / "nowhere", r"There is no .*nowhere"),
+        (lambda folder: folder / ("x" * 999), r"There is no .*xxx"),
         (lambda folder: folder, r"should hold pictures or a zip of them, but holds neither"),
         (lambda folder: write(folder / PARTITION, b"").parent, rf"holds only {PARTITION}"),
         (lambda folder: write(folder / "faces.txt", b""), r"is neither a folder nor a zip"),

@@ -61,7 +61,7 @@ def open_faces(
         raise InputError(f"Synthetic faces are drawn, not read from {data}: drop one of the two.")
     if kind != "synthetic" and not data:
         data = os.environ.get("CELEBA_ROOT")
-        if data and not Path(data).expanduser().exists():
+        if data and not os.path.exists(Path(data).expanduser()):
             raise InputError(
                 f"The environment variable CELEBA_ROOT names {data}, which is not there. Correct "
                 "it, unset it, or name a folder with --data."

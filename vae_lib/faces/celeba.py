@@ -71,7 +71,6 @@ SPLIT_FOLDER = re.compile(
     rf"[ _-]*{BESIDE_SPLIT}[ _-]*\d*(?:\.zip)?",
     re.IGNORECASE | re.ASCII,
 )
-NAMES = ("train", "valid", "test")
 LOOKED_AT = 24  # pictures whose sizes tell whether these are CelebA's aligned ones
 
 
@@ -99,7 +98,7 @@ def find_source(data: Path) -> Source:
     InputError
         If there is no such path, or nothing in it to read faces from.
     """
-    if not data.exists():
+    if not os.path.exists(data):  # Path.exists raises where a folder above may not be read
         raise InputError(f"There is no {data}. Give a folder of pictures, or a zip of them.")
     passed_over: Counter = Counter()
     try:
@@ -231,7 +230,7 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     Raises
     ------
     InputError
-        If a zip or an annotation file is damaged, no picture is found, or none is for training.
+        If a zip or an annotation file is damaged, or no picture is found.
     """
     archives = {name: open_zip(source.root / name) for name in source.zips}
     listed = _find_annotation(PARTITION, source, archives)

@@ -132,23 +132,34 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
+        clear = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        white.alpha_composite(clear)
+        return white.convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    levels = np.asarray(image)
-    low, high = float(levels.min()), float(levels.max())
+    """A picture of one grey channel of more than 8 bits, by the range that its levels take up."""
+    width, height = image.size
+    tops = range(0, height, 512)  # in strips: an array of all levels may take 400 MB
+
+    def strip(top: int) -> np.ndarray:
+        return np.asarray(image.crop((0, top, width, min(height, top + 512))))
+
+    low = float(np.min([strip(top).min() for top in tops]))
+    high = float(np.max([strip(top).max() for top in tops]))
     if not 0 <= low <= high <= 65535:
         raise InputError(f"grey levels from {low:g} to {high:g}, expected 0…1, 0…255 or 0…65535")
-    scale = 1.0
+    scale = np.float32(1)
     if high > 255:
-        scale = 1 / 257
+        scale = np.float32(1 / 257)
     elif high <= 1 and low < 1 and image.mode == "F":  # a lone 1 says nothing
-        scale = 255.0
-    scaled = levels * np.float32(scale)
-    return Image.fromarray(np.rint(scaled, out=scaled).astype(np.uint8))
+        scale = np.float32(255)
+    grey = np.empty((height, width), np.uint8)
+    for top in tops:
+        grey[top : top + 512] = np.rint(strip(top) * scale)
+    return Image.fromarray(grey)
 
 
 def size_of(picture: Picture) -> tuple[int, int] | None:
