@@ -71,6 +71,7 @@ OBJECTIVES = {
     "capacity": "C = {:g} nats",
 }
 BEST, WORST = "vae_mig_best", "vae_mig_worst"  # the study's models in the box
+LEFT_OUT = ("mig", "sap", "dci_disentanglement")  # what is shown with single factors left out
 BOTH_WAYS = ("psnr", "psnr_sampled")  # of faces decoded from means, and from samples
 DPI = 110  # of the figures
 NOTHING_YET = "No run of this kind has been committed yet.\n"
@@ -209,6 +210,10 @@ def _by_factors(runs: list[Run]) -> list[dict[str, Any]]:
             row[kind] = {n: float(np.mean([each[n] for each in scores])) for n in scores[0]}
         row["glasses"] = mean(lambda run: run.per_factor("informativeness")[glasses], group)
         row["mig_ceiling"] = mean(mig_ceiling, group)
+        row["left_out"] = {}
+        for out in names:
+            scores = [scores_of_factors(run, set(names) - {out}) for run in group]
+            row["left_out"][out] = {n: float(np.mean([s[n] for s in scores])) for n in LEFT_OUT}
         rows.append(row)
     return rows
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import report
 from report import (
+    LEFT_OUT,
     MEASURES,
     NOTHING_YET,
     RESULTS,
@@ -41,6 +42,7 @@ def fragments() -> dict[str, str]:
         "synthetic_seeds": seeds(synthetic),
         "synthetic_wins": wins(synthetic),
         "synthetic_by_factors": by_factors(synthetic),
+        "synthetic_left_out": left_out(synthetic),
         "synthetic_equal_kl": equal_kl(synthetic),
         "synthetic_every_run": every_run(synthetic),
         "attributes": attributes(),
@@ -159,6 +161,23 @@ def equal_kl(found: dict[str, Any]) -> str:
         pair = [f"{c[who]:.{decimals}f} ± {c[sd]:.{decimals}f}" for who, sd in PAIRS]
         rows.setdefault(heading, [heading]).extend(pair)
     return table(["measure", *chain.from_iterable(columns.items())], list(rows.values()))
+
+
+def left_out(found: dict[str, Any]) -> str:
+    """Scores of the β-VAEs with each factor left out, in the order of the β."""
+    rows = [row for row in found["by_factors"] if row["objective"] == "beta-vae"]
+    if not rows:
+        return NOTHING_YET
+    kinds = {"none": [row["all"] for row in rows]}
+    kinds |= {name: [row["left_out"][name] for row in rows] for name in rows[0]["left_out"]}
+    betas = ", ".join(f"{row['setting']:g}" for row in rows)
+    headings = ["left out", *(f"{SCORES[name][0]} at β = {betas}" for name in LEFT_OUT)]
+    lines = [
+        [kind.replace("_", " ")]
+        + ["  ".join(f"{scores[name]:.3f}" for scores in values) for name in LEFT_OUT]
+        for kind, values in kinds.items()
+    ]
+    return table(headings, lines)
 
 
 def every_run(found: dict[str, Any]) -> str:

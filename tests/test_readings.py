@@ -402,3 +402,15 @@ def test_what_is_said_to_be_new_names_who_drew_in_a_page_before():
     cited = re.findall(r"\{cite\}`(\w+)`", paragraph)
     assert cited == ["dumoulin2014", "ha2018", "bertucci2024"]
     assert all(f"{{{key}," in known for key in cited)
+
+
+def test_the_table_of_left_out_factors_is_the_mean_of_the_others(report, runs):
+    rows = report.numbers()["synthetic"]["by_factors"]
+    for row in rows:
+        if row["objective"] != "beta-vae":
+            continue
+        for factor, scores in row["left_out"].items():
+            for what in ("mig", "sap"):
+                expected = mean_of_factors(runs, row["setting"], what, (factor,))
+                assert scores[what] == pytest.approx(expected)
+        assert row["left_out"]["glasses"]["mig"] == pytest.approx(row["without_glasses"]["mig"])
