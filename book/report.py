@@ -433,7 +433,30 @@ def readme_tables(found: dict[str, Any]) -> dict[str, str]:
         "celeba": _celeba_table(found),
         "equal_nats": equal_nats(found["celeba"]),
         "synthetic": _synthetic_table(found),
+        "gpu": _gpu_table(_read(RESULTS / "gpu.json")),
     }
+
+
+def _gpu_table(report: dict[str, Any]) -> str:
+    """What benchmarks/gpu.py found, on the machine that it names."""
+    checks, machine = report["checks"], report["machine"]
+    at_64, at_512 = (checks[f"speed, batch {batch}"] for batch in (64, 512))
+    rows = [
+        [f"a training step, {name}: images/s"]
+        + [f"{at[name]['images/s']:,.0f}" for at in (at_64, at_512)]
+        for name in ("plain reference", "uncaptured", "captured", "compiled and captured")
+    ]
+    loop = at_64["captured"]["images/s of the loop, data included"]
+    rows.append(["the loop, data included, captured: images/s", f"{loop:,.0f}", "–"])
+    face = checks["explorer latency, ms"]["vae_celeba"]
+    memory = checks["two processes"]["MiB of the GPU that one process takes, its context included"]
+    said = (
+        f"A step is {checks['kernels']['kernels a step']:.0f} kernels. A code becomes a face in "
+        f"{face['median']:.1f} ms (95th percentile {face['p95']:.1f}). A process that trains on "
+        f"16,000 faces takes {memory:,.0f} MiB of the GPU, CUDA's own share included."
+    )
+    headings = [f"{machine['gpu']}, PyTorch {machine['torch']}", "batch 64", "batch 512"]
+    return f"{table(headings, rows)}\n{said}\n"
 
 
 def _celeba_table(found: dict[str, Any]) -> str:
