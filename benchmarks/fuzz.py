@@ -21,6 +21,7 @@ import time
 import traceback
 import zipfile
 from collections.abc import Callable
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
@@ -28,7 +29,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
-from vae_lib.errors import InputError
+from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import open_faces
 
 LIMIT = 20  # seconds for one attempt
@@ -208,6 +209,7 @@ def fresh(folder: Path) -> Path:
 
 
 KINDS = {kind.__name__: kind for kind in (caches, zips, lists, pictures)}
+OF_MODELS = ("weights", "runs", "results", "galleries")  # in fuzz_models.py, which needs PyTorch
 
 
 def run(kind: str, numbers: range, seed: int) -> dict:
@@ -215,8 +217,9 @@ def run(kind: str, numbers: range, seed: int) -> dict:
     faulthandler.dump_traceback_later(120, repeat=False, exit=True)  # stuck in compiled code
     signal.signal(signal.SIGALRM, alarm)
     found = {"read": 0, "refused": 0, "failed": 0, "longest": 0.0}
+    prepare = KINDS[kind] if kind in KINDS else getattr(import_module("fuzz_models"), kind)
     with tempfile.TemporaryDirectory() as name:
-        attempt = KINDS[kind](Path(name))
+        attempt = prepare(Path(name))
         start = peak()
         for number in numbers:
             faulthandler.dump_traceback_later(120, exit=True)
@@ -225,7 +228,7 @@ def run(kind: str, numbers: range, seed: int) -> dict:
             try:
                 attempt(np.random.default_rng([seed, number]))
                 found["read"] += 1
-            except InputError:
+            except (InputError, TrainingStopped):
                 found["refused"] += 1
             except (Exception, Hang):
                 found["failed"] += 1
@@ -249,19 +252,20 @@ def peak() -> int:
 
 
 def main() -> int:
+    every = [*KINDS, *OF_MODELS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(every))
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="repeat one attempt")
     options = parser.parse_args()
-    if unknown := set(options.kinds) - set(KINDS):
-        parser.error(f"there is no kind {min(unknown)}; choose from {', '.join(KINDS)}")
+    if unknown := set(options.kinds) - set(every):
+        parser.error(f"there is no kind {min(unknown)}; choose from {', '.join(every)}")
     numbers = range(options.count)
     if options.only is not None:
         numbers = range(options.only, options.only + 1)
     failed = 0
-    for kind in options.kinds or KINDS:
+    for kind in options.kinds or every:
         if len(options.kinds) == 1:
             found = run(kind, numbers, options.seed)
             print(
