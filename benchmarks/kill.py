@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torchmetrics.functional.image  # noqa: F401 - what a run would import itself
 
 import vae_lib.cli
-import vae_lib.disentanglement
 import vae_lib.reports
 import vae_lib.sweep
 
 SIZES = ["--synthetic-count=180", "--latent-size=3", "--batch-size=16", "--channels", *"4444"]
 SMALL = ["--faces", "synthetic", *SIZES, "--device", "cpu"]
 COMMANDS = {
-    "train": ["train", *SMALL, "--epochs", "3", "--checkpoint-seconds", "0"],
+    "train": ["train", *SMALL, "--epochs", "2", "--checkpoint-seconds", "0"],
     "sweep": ["sweep", *SMALL, "--epochs", "2", "--betas", "1", "4", "--seeds", "0"],
 }
 # What two equal runs may differ in: the time that it took, and the room that its digits take.
@@ -138,7 +138,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.commands) - set(COMMANDS):
         parser.error(f"there is no command {min(unknown)}; choose from {', '.join(COMMANDS)}")
-    vae_lib.sweep.METRIC_FACES = 400  # not minutes of drawing for each kill
+    vae_lib.sweep.measure_disentanglement = lambda model: {}  # minutes, in which nothing is written
     failed = [torment(c, options.count, options.seed) for c in options.commands or COMMANDS]
     return int(any(failed))
 

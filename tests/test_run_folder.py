@@ -83,6 +83,7 @@ def test_a_run_cut_at_any_write_ends_with_the_files_of_an_uninterrupted_one(
     assert same_weights(out, whole)
 
 
+@pytest.mark.filterwarnings("ignore:.*was removed while the run trained")
 @pytest.mark.parametrize("what", ["the folder", "all files", "the history", "half the history"])
 def test_what_is_removed_while_a_run_trains_is_written_anew(few, whole, tmp_path, what):
     out = tmp_path / "run"
