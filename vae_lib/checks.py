@@ -302,7 +302,7 @@ def gaussian_kl(ask: _Ask) -> str:
     if found.shape != mu.shape:
         return (
             f"mu has shape {tuple(mu.shape)}, and your result {tuple(found.shape)}; give one KL "
-            "for each element" + (", and sum nothing." if found.ndim < 2 else ".")
+            "for each element" + (", and sum nothing, nor average." if found.ndim < 2 else ".")
         )
 
     def half(*terms: Any) -> Tensor:
