@@ -1237,6 +1237,7 @@ const paint = (canvas, frame) => {
   canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(frame), size, size), 0, 0);
 };
 
+const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // until it is decoded
 const PADLOCK = `<svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.6"><rect x="3" y="7" width="10" height="7" rx="1.5"/><path class="ve-shut" d="M5 7V5a3 3 0 0 1 6 0v2"/><path class="ve-open" d="M5 7V4.5a3 3 0 0 1 5.7-1.2"/></svg>`;
 
 /**
@@ -1740,7 +1741,7 @@ function chooser(controller, target, none) {
     thumbs.replaceChildren(
       ...world.ids.map((id, index) => {
         const about = [id, ...world.facts[index]].join(", ");
-        return h("button", { type: "button", title: about, "aria-label": about, onclick: () => choose({ kind: "gallery", index }) }, h("img", { alt: "", width: 64, height: 64 }));
+        return h("button", { type: "button", title: about, "aria-label": about, onclick: () => choose({ kind: "gallery", index }) }, h("img", { alt: `face ${about}`, src: BLANK, width: 64, height: 64 }));
       }),
     );
     mark();
