@@ -386,7 +386,13 @@ def test_a_cell_that_is_run_again_closes_what_nobody_sees_any_more(model, monkey
     run["run"] = "3"
     explore(model)
     assert unshown.comm is not None  # no page ever spoke of it: it may be printed to a page later
-    run |= {"cell": "c2", "run": "4"}
+    gone = explore(model)
+    views(gone, 1), views(gone, 0)
+    run["run"] = "4"
+    again = explore(model)
+    assert gone.comm is None
+    assert again.models[0].comm is not None  # what both share is still there
+    run |= {"cell": "c2", "run": "5"}
     other_cell = explore(model)
     views(other_cell, 1), views(other_cell, 0)
     assert other_cell.comm is not None  # a closed notebook may be opened again

@@ -428,11 +428,11 @@ class Explorer(anywidget.AnyWidget):
         )
         self.on_msg(self._answer)
         self._cell = _running_cell()
+        _open.append(self)  # first: what it shares with earlier ones must stay
         for earlier in list(_open):
             if self._cell and earlier._cell and earlier._cell[0] == self._cell[0]:
                 earlier._replaced = earlier._cell[1] != self._cell[1]
                 earlier._close_if_unseen()
-        _open.append(self)
 
     @property
     def sliders(self) -> list[LatentSlider]:
