@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import SMALL
+from vae_lib import checkpoint
 from vae_lib import sweep as sweep_module
-from vae_lib.checkpoint import load_weights
+from vae_lib.checkpoint import RUN_STATE, load, load_weights
 from vae_lib.disentanglement import mig, mutual_information, silence_collapsed
 from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
@@ -61,6 +62,33 @@ def test_a_killed_sweep_goes_on_and_keeps_what_was_finished(faces, tmp_path):
     assert (tmp_path / "beta_1_seed_0.json").stat().st_mtime_ns == finished
     at_once = sweep(RECIPE, faces, tmp_path / "other", (4,), (0,), device="cpu")
     assert at_once[0]["test"] == results[1]["test"]
+
+
+def test_a_sweep_killed_between_the_weights_and_their_checkpoint_ends_the_run_first(
+    faces, tmp_path, monkeypatch
+):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    sweep(RECIPE, faces, whole, (1,), (0,), device="cpu")
+    real, states = checkpoint.os.replace, []
+
+    def replace_or_die(source, target):
+        states.append(target) if target.name == "checkpoint.pt" else None
+        if len(states) == 2:  # the first is of step 0
+            monkeypatch.setattr(checkpoint.os, "unlink", lambda path: None)  # a kill cleans nothing
+            raise Killed
+        real(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", replace_or_die)
+    with pytest.raises(Killed):
+        sweep(RECIPE, faces, cut, (1,), (0,), device="cpu")
+    monkeypatch.undo()
+    monkeypatch.setattr(sweep_module, "measure_disentanglement", lambda model: {"mig": 0.1})
+    assert (cut / "beta_1_seed_0" / "vae_synthetic.pth").exists()
+    sweep(RECIPE, faces, cut, (1,), (0,), device="cpu")
+    names = [sorted(f.name for f in out.rglob("*")) for out in (whole, cut)]
+    assert names[0] == names[1]
+    states = [load(out / "beta_1_seed_0" / "checkpoint.pt", RUN_STATE) for out in (whole, cut)]
+    assert states[0]["state"]["step"] == states[1]["state"]["step"] == 10
 
 
 def test_results_of_another_recipe_are_not_taken_for_this_ones(faces, tmp_path):

@@ -92,7 +92,9 @@ def sweep(
                 "measure. Leave --remeasure out, or move the file away to train anew."
             )
         if result is None or remeasure:
-            if not _is_trained(weights, config, faces):
+            # A kill between the weights and the checkpoint that vouches for them: end it properly.
+            unsure = result is None and (folder / "checkpoint.pt").exists()
+            if unsure or not _is_trained(weights, config, faces):
                 train(
                     config,
                     faces,
