@@ -148,6 +148,7 @@ EDITS = [
     (("state", "model", "to_mu.weight"), torch.ones(2)),
     (("state", "optimizer"), {}),
     (("state", "optimizer", "state", 0, "exp_avg"), torch.ones(3)),
+    (("state", "optimizer", "state", 0, "exp_avg"), KeyError),
     (("history_bytes",), "many"),
     (("history_bytes",), -1),
     (("history_bytes",), 10**9),

@@ -250,15 +250,16 @@ class Training:
         """Go on from `state`; a sentence where this cannot be bit by bit, else empty."""
         self.epoch, self.step, self.history = state["epoch"], state["step"], history
         self.model.load_state_dict(state["model"])
-        capturable = self.optimizer.param_groups[0]["capturable"]
+        own = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
-        moments = self.optimizer.state.items()
-        if any(value.ndim and value.shape != p.shape for p, m in moments for value in m.values()):
-            raise ValueError("Adam's state is of another shape")
+        for p, moments in self.optimizer.state.items():
+            shapes = [tuple(moments[name].shape) for name in ("step", "exp_avg", "exp_avg_sq")]
+            if shapes != [(), p.shape, p.shape]:
+                raise ValueError("Adam's state is of another shape")
         if not 0 <= self.step - self.epoch * self.steps_per_epoch <= self.steps_per_epoch:
             raise ValueError(f"step {self.step} does not lie in epoch {self.epoch + 1}")
-        for group in self.optimizer.param_groups:  # this device's, not the checkpoint's
-            group["capturable"] = capturable
+        for group, options in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(options)  # the recipe's and this device's, not the checkpoint's
         if state["place"]["device"] == self.device.type:
             self.generator.set_state(state["generator"])
         changed = checkpoint.differing(self.place(), state["place"])
