@@ -6,9 +6,10 @@
 Prints what was measured beside what is asked for; with --gate it fails where a number misses twice
 what is asked for, which leaves room for a busy machine; times may be longer by as much as a plain
 product of matrices, in the same page in the same minute, takes longer than on the README's machine
-(whose 16 ms were inferred: 33.5 ms where faces took 14.7 ms that take 7 ms there). Times in the browser run from the slider's
-event to the pixels on the canvas, in Debian's Chromium; the screen shows them up to a sixtieth of
-a second later. `picture` measures nothing: it draws the README's picture of three models.
+(whose 16 ms were inferred: 33.5 ms where faces took 14.7 ms that take 7 ms there). Times in the
+browser run from the slider's event to the pixels on the canvas, in Debian's Chromium; the screen
+shows them up to a sixtieth of a second later. `picture` measures nothing: it draws the README's
+picture of three models.
 """
 
 import argparse
