@@ -251,7 +251,7 @@ def full(count: int) -> dict[str, Any]:
     blocks.clear()
     torch.cuda.empty_cache()
     assert process.returncode == 0, said
-    return {"MiB free": free, "said": said.splitlines(), "training said": trained[-400:]}
+    return {"MiB free": free, "said": said.splitlines(), "training said": trained.splitlines()[-1]}
 
 
 def cpu_and_gpu(faces: Faces) -> dict[str, Any]:
