@@ -24,6 +24,7 @@ from scipy.stats import spearmanr
 
 from vae_lib import figures
 from vae_lib.checkpoint import write_atomically
+from vae_lib.config import LABELS
 from vae_lib.evaluation import psnr
 from vae_lib.faces.batches import to_pixels
 from vae_lib.gallery import Gallery
@@ -65,11 +66,6 @@ SCORES = {
     "factor_vae": ("FactorVAE score", 3),
     "beta_vae": ("β-VAE score", 3),
 }
-OBJECTIVES = {
-    "beta-vae": "β = {:g}",
-    "beta-tcvae": "β-TCVAE, β = {:g}",
-    "capacity": "C = {:g} nats",
-}
 BEST, WORST = "vae_mig_best", "vae_mig_worst"  # the study's models in the box
 LEFT_OUT = ("mig", "sap", "dci_disentanglement")  # what is shown with single factors left out
 BOTH_WAYS = ("psnr", "psnr_sampled")  # of faces decoded from means, and from samples
@@ -78,10 +74,10 @@ NOTHING_YET = "No run of this kind has been committed yet.\n"
 
 
 def runs_of(faces: str, results: Path = RESULTS) -> list[Run]:
-    """By objective, in the order of OBJECTIVES, setting and seed; none where there is no run."""
+    """By objective, in the order of LABELS, setting and seed; none where there is no run."""
     folder = results / faces
     runs = read_runs(folder) if any(folder.glob("*_seed_*.json")) else []
-    return sorted(runs, key=lambda run: list(OBJECTIVES).index(run.objective))
+    return sorted(runs, key=lambda run: list(LABELS).index(run.objective))
 
 
 def numbers(results: Path = RESULTS) -> dict[str, Any]:
@@ -534,7 +530,7 @@ def summary(found: dict[str, Any], measures: dict[str, tuple[str, int]]) -> str:
 
 
 def setting_of(run: dict[str, Any]) -> str:
-    return OBJECTIVES[run["objective"]].format(run["setting"])
+    return LABELS[run["objective"]].format(run["setting"])
 
 
 def with_sd(s: dict[str, Any], name: str, decimals: int) -> str:
