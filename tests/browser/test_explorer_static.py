@@ -4,6 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from draws import seeded_normal
 from explorer_pages import (
     PATIENCE,
     READY,
@@ -16,7 +17,7 @@ from explorer_pages import (
 )
 from PIL import Image
 
-from vae_lib.explorer import OPENING, explore, seeded_normal
+from vae_lib.explorer import OPENING, explore
 from vae_lib.latent import decode_images
 from vae_lib.pretrained import load_gallery, load_pretrained
 

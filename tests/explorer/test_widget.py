@@ -1,20 +1,13 @@
-"""The explorer without a browser: Python's two answers, and what explorer.mjs computes in Node."""
+"""The explorer without a browser: Python's two answers, and what the widget tells its page."""
 
 import gc
-import json
 import math
-import os
-import shutil
-import subprocess
-import time
-import tracemalloc
 import weakref
-from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from photos import encoded, portrait
 from PIL import Image
 
 from vae_lib.checkpoint import save_weights
@@ -22,20 +15,14 @@ from vae_lib.errors import InputError
 from vae_lib.explorer import (
     EYES,
     OPENING,
-    PHOTO_SIDE,
-    align_photo,
-    decoder_weights,
     explore,
-    read_photo,
-    seeded_normal,
 )
 from vae_lib.faces.synthetic import FACTORS, render
 from vae_lib.latent import decode_images, encode_images
 from vae_lib.model import VAE, VAEConfig
-from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
+from vae_lib.pretrained import load_gallery
 
-HERE = Path(__file__).parent
-ODD = VAEConfig(image_size=24, channels=(5, 7, 3), latent_size=9)  # nothing divides evenly
+NINE = VAEConfig(image_size=24, channels=(5, 7, 3), latent_size=9)
 
 
 def ask(explorer, content: dict, *buffers: bytes) -> tuple[dict, list[bytes]]:
@@ -60,20 +47,6 @@ def upload(explorer, data: bytes, part: int = 1_000_000) -> tuple[dict, list[byt
     for i, piece in enumerate(parts):
         answer = ask(explorer, {"kind": "photo", "part": i, "parts": len(parts)}, piece)
     return answer
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    file = BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def portrait(width: int = 300, height: int = 400, eyes=((100, 160), (190, 150))) -> Image.Image:
-    """A grey photo with two bright dots for eyes."""
-    y, x = np.mgrid[:height, :width]
-    light = sum(np.exp(-((x - ex) ** 2 + (y - ey) ** 2) / 40) for ex, ey in eyes)
-    pixels = (60 + 190 * light.clip(0, 1)).astype(np.uint8)
-    return Image.fromarray(np.repeat(pixels[..., None], 3, axis=2))
 
 
 @pytest.fixture
@@ -174,94 +147,6 @@ def test_a_photo_is_aligned_by_its_eyes_and_encoded(model):
         assert abs((weight * (rows + 0.5)).sum() / weight.sum() - y) < 0.3
     explorer.close()
     assert explorer._photo is None
-
-
-def test_alignment_keeps_what_is_aligned_already():
-    """CelebA's own framing: a 178x218 picture, its eyes where CelebA has them, is only cropped."""
-    y, x = np.mgrid[:218, :178]
-    pixels = np.stack([x, y, (x + y) / 2], -1).astype(np.uint8)
-    eyes = [[70 / 178, 111.5 / 218], [108.5 / 178, 111.5 / 218]]
-    found = align_photo(Image.fromarray(pixels), eyes)
-    box = (15, 35, 163, 183)
-    expected = Image.fromarray(pixels).crop(box).resize((64, 64), Image.Resampling.BILINEAR)
-    assert np.abs(found.astype(int) - np.asarray(expected)).max() <= 2
-
-
-def test_beyond_the_border_the_edge_goes_on():
-    found = align_photo(portrait(), [[0.1, 0.3], [0.4, 0.25]])
-    assert found.shape == (64, 64, 3)
-    assert found.min() >= 55  # no black corners
-
-
-def test_two_clicks_anywhere_cost_little_or_are_answered_with_a_sentence():
-    photo = read_photo(encoded(portrait(1600, 1600), "JPEG"))
-    places = [0.0, 0.02, 0.3, 0.5, 0.7, 0.98, 1.0]
-    spots = [(x, y) for x in places for y in places]
-    pairs = [(a, b) for a in spots[::3] for b in spots[1::4]]
-    tracemalloc.start()
-    slowest, refused = 0.0, []
-    for eyes in [*pairs, ((0, 0), (1, 1)), ((0, 1), (1, 0)), ((0.5, 0.5), (0.503, 0.5))]:
-        begun = time.perf_counter()
-        try:
-            assert align_photo(photo, eyes).shape == (64, 64, 3)
-        except InputError as error:
-            refused.append(str(error))
-        slowest = max(slowest, time.perf_counter() - begun)
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert most < 100e6
-    assert slowest < 1
-    assert 0 < len(refused) < len(pairs)
-    assert all("mark" in sentence.lower() for sentence in refused)
-
-
-def test_a_picture_that_would_be_mostly_made_up_is_refused():
-    photo = portrait(1600, 1600)
-    with pytest.raises(InputError, match="made up"):
-        align_photo(photo, [[0, 0], [1, 0]])
-    with pytest.raises(InputError, match="28% of the face"):
-        align_photo(photo, [[0.25, 0.5], [0.75, 0.5]])
-
-
-@pytest.mark.parametrize(
-    "eyes",
-    [[[0.5, 0.5], [0.5, 0.5]], [[-1, 0.5], [0.5, 0.5]], [[math.nan, 0.5], [0.5, 0.5]]],
-)
-def test_eyes_that_cannot_be_are_refused(eyes):
-    with pytest.raises(InputError, match="mark"):
-        align_photo(portrait(), eyes)
-
-
-def test_a_sideways_photo_is_turned_upright():
-    lying = portrait().transpose(Image.Transpose.ROTATE_90)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # what a phone writes: turn by 90° clockwise to see it upright
-    found = read_photo(encoded(lying, "JPEG", exif=exif, quality=95))
-    assert found.size == (300, 400)
-    assert np.abs(np.asarray(found).astype(int) - np.asarray(portrait())).mean() < 3
-
-
-def test_a_photo_with_a_damaged_exif_is_read_all_the_same():
-    exif = Image.Exif()
-    exif[0x010F], exif[0x011A] = "a camera", 72.0
-    exif.get_ifd(0x8769)[0x829A] = 0.01
-    whole, tags = encoded(portrait(), "JPEG", exif=exif), exif.tobytes()
-    start = whole.index(tags[6:20])
-    for at in range(start, start + len(tags) - 6):
-        assert read_photo(whole[:at] + b"\xfe" + whole[at + 1 :]).size == (300, 400)
-
-
-def test_transparent_parts_turn_white():
-    photo = portrait().convert("RGBA")
-    photo.putalpha(Image.new("L", photo.size, 0))
-    assert np.asarray(read_photo(encoded(photo, "PNG"))).min() == 255
-
-
-def test_fifty_megapixels_of_jpeg_are_read_small():
-    data = encoded(Image.new("RGB", (8200, 6200), "teal"), "JPEG", quality=50)
-    found = read_photo(data)
-    assert max(found.size) <= PHOTO_SIDE
-    assert abs(found.width / found.height - 8200 / 6200) < 0.01
 
 
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(200)
@@ -368,7 +253,7 @@ def test_explorers_of_the_same_weights_hold_one_model(other):
 
 def test_a_cell_that_is_run_again_closes_what_nobody_sees_any_more(model, monkeypatch):
     run = {"cell": "c1", "run": "1"}
-    monkeypatch.setattr("vae_lib.explorer._running_cell", lambda: (run["cell"], run["run"]))
+    monkeypatch.setattr("vae_lib.explorer.widget._running_cell", lambda: (run["cell"], run["run"]))
 
     def views(explorer, count):
         ask(explorer, {"kind": "views", "page": "p", "count": count})
@@ -430,7 +315,7 @@ def test_a_fresh_model_with_faces_gets_gallery_and_directions(model, faces):
 
 def test_models_of_another_latent_size_are_left_out_with_a_sentence(model):
     torch.manual_seed(0)
-    explorer = explore({"six": model, "nine": VAE(ODD)})
+    explorer = explore({"six": model, "nine": VAE(NINE)})
     assert explorer.labels == ["six"]
     (problem,) = explorer.problems
     assert "nine has 9" in problem
@@ -475,115 +360,3 @@ def test_explorers_share_one_copy_of_a_models_weights(model):
     buffers = [b for w in state.values() for b in w.get("buffers", ()) if b["path"] == ["half"]]
     assert len(holders) <= 1
     assert len(buffers) == 1
-
-
-# JavaScript and Python, side by side
-
-
-def node_program() -> str:
-    """Node.js; without it tests skip, in CI they fail."""
-    program = shutil.which("node")
-    if program is None:
-        missing = pytest.fail if os.environ.get("VAE_REQUIRE_BROWSER") == "1" else pytest.skip
-        missing("There is no Node.js here; install it with `apt install nodejs`.")
-    return program
-
-
-def node(script: str, folder: Path) -> str:
-    """Run a module that imports explorer.mjs."""
-    program = node_program()
-    module = (HERE.parent / "vae_lib" / "explorer.mjs").as_uri()
-    file = folder / "script.mjs"
-    file.write_text(f'import * as explorer from "{module}";\nimport fs from "node:fs";\n{script}')
-    ran = subprocess.run(
-        [program, str(file)], capture_output=True, text=True, cwd=folder, timeout=300
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
-def test_the_browser_sides_own_tests_pass():
-    program = node_program()
-    ran = subprocess.run(
-        [program, "--test", str(HERE / "explorer_test.mjs")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-
-
-def test_random_draws_are_the_same_in_both_languages(tmp_path):
-    seeds = [0, 1, 7, 12345, 2**31, 2**32 - 1]
-    script = f"""
-      const draws = {seeds}.map((seed) => Array.from(explorer.seededNormal(seed, 129)));
-      console.log(JSON.stringify(draws));"""
-    for seed, found in zip(seeds, json.loads(node(script, tmp_path)), strict=True):
-        np.testing.assert_array_equal(np.array(found, np.float32), seeded_normal(seed, 129))
-
-
-def test_random_draws_are_normal():
-    from scipy.stats import kstest
-
-    assert kstest(seeded_normal(3, 20_000), "norm").pvalue > 0.01
-    assert abs(np.corrcoef(seeded_normal(1, 20_000), seeded_normal(2, 20_000))[0, 1]) < 0.03
-
-
-def odd_models() -> dict[str, VAE]:
-    torch.manual_seed(0)
-    models = {}
-    for name, config in {"odd": ODD, "tiny": VAEConfig(4, (6, 2), 3)}.items():
-        model = VAE(config)
-        with torch.no_grad():
-            for _ in range(3):
-                model(torch.rand(16, 3, config.image_size, config.image_size))
-            for value in model.decoder[-1].parameters():
-                value *= 20  # black and white, not all of one grey
-        models[name] = model.eval()
-    return models
-
-
-@pytest.mark.parametrize("name", [*pretrained_names(), "odd", "tiny"])
-def test_javascript_decodes_what_pytorch_decodes(name, tmp_path):
-    model = odd_models().get(name) or load_pretrained(name)[0]
-    size, side = model.config.latent_size, model.config.image_size
-    z = np.stack([np.zeros(size, np.float32), *(seeded_normal(i, size) for i in range(7))])
-    if name in pretrained_names():
-        gallery = load_gallery(name)
-        z = np.concatenate([z, gallery.mu[:8], 3 * np.sign(gallery.mu[:4])])
-    (tmp_path / "half").write_bytes(decoder_weights(model).tobytes())
-    (tmp_path / "z").write_bytes(z.astype("<f4").tobytes())
-    spec = {"latent_size": size, "image_size": side, "channels": model.config.channels}
-    script = f"""
-      const decode = explorer.createDecoder({json.dumps(spec)}, fs.readFileSync("half"));
-      const z = new Float32Array(new Uint8Array(fs.readFileSync("z")).buffer);
-      const frames = [];
-      for (let at = 0; at < z.length; at += {size})
-        frames.push(Buffer.from(decode(z.subarray(at, at + {size})).buffer));
-      fs.writeFileSync("frames", Buffer.concat(frames));"""
-    node(script, tmp_path)
-    frames = np.frombuffer((tmp_path / "frames").read_bytes(), np.uint8)
-    frames = frames.reshape(len(z), side, side, 4)
-    expected = decode_images(model, z)
-    assert np.ptp(expected) > 100  # there is something to see
-    assert (frames[..., 3] == 255).all()
-    assert np.abs(frames[..., :3].astype(int) - expected).max() <= 2
-
-
-def test_a_gif_of_the_browser_opens_in_pillow(tmp_path):
-    from vae_lib.faces.synthetic import synthetic_faces
-
-    images, _ = synthetic_faces(5, seed=0)
-    rgba = np.concatenate([images, np.full((5, 64, 64, 1), 255, np.uint8)], axis=-1)
-    (tmp_path / "rgba").write_bytes(rgba.tobytes())
-    script = """
-      const all = fs.readFileSync("rgba"), frames = [];
-      for (let at = 0; at < all.length; at += 16384) frames.push(all.subarray(at, at + 16384));
-      fs.writeFileSync("film.gif", explorer.gif(frames, 64));"""
-    node(script, tmp_path)
-    with Image.open(tmp_path / "film.gif") as film:
-        assert (film.size, film.n_frames, film.info["loop"]) == ((64, 64), 5, 0)
-        for i, image in enumerate(images):
-            film.seek(i)
-            error = np.abs(np.asarray(film.convert("RGB")).astype(int) - image)
-            assert error.mean() < 6  # 256 colours for all five

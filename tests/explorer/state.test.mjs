@@ -1,52 +1,14 @@
-// What explorer.mjs computes, without a browser: run by tests/test_explorer.py, or `node --test`.
+// The state, its history and its text, without a browser: `node --test tests/explorer`.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { floatsFromHalf, seededNormal } from "../../vae_lib/explorer/browser/numbers.mjs";
+import { difference } from "../../vae_lib/explorer/browser/pictures.mjs";
 import {
-  Controller, GRAIN, History, LONGEST, NOTCHES, between, checksum, decodeState, difference, encodeState,
-  floatsFromHalf, initialState, makeWorld, position, reduce, seededNormal, stretch, withoutLocked,
-} from "../vae_lib/explorer.mjs";
-
-/** A repeatable source of random whole numbers below n. */
-function dice(seed) {
-  let state = seed;
-  return (n) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * n);
-  };
-}
-
-const halves = (numbers) => {
-  // Numbers that a half holds exactly: multiples of 1/8 below 16.
-  const out = new Uint16Array(numbers.length);
-  numbers.forEach((number, i) => {
-    if (number === 0) return;
-    const exponent = Math.floor(Math.log2(Math.abs(number)));
-    out[i] = (number < 0 ? 0x8000 : 0) | ((exponent + 15) << 10) | ((Math.abs(number) / 2 ** exponent - 1) * 1024);
-  });
-  return new Uint8Array(out.buffer);
-};
-
-function world(latent = 128, models = 1, faces = 64, attributes = 40, factors = 13) {
-  const roll = dice(latent + models);
-  const numbers = (count) => halves(Array.from({ length: count }, () => (roll(49) - 24) / 8));
-  const subjects = Array.from({ length: models }, (_, m) => ({
-    spec: {
-      digest: `digest${m}`, latent_size: latent, kl: null,
-      order: Array.from({ length: latent }, (_, i) => (i * 7 + m) % latent),
-    },
-    gallery: {
-      ids: Array.from({ length: faces }, (_, i) => `${String(i).padStart(6, "0")}.jpg`),
-      names: Array.from({ length: attributes }, (_, i) => `attribute ${i}`),
-      kind: Array(attributes).fill("ROC-AUC"),
-      score: Array.from({ length: attributes }, (_, i) => 0.5 + i / 100),
-      mu: numbers(faces * latent), directions: numbers(attributes * latent),
-      attributes: halves(Array(faces * attributes).fill(1)),
-    },
-  }));
-  const specs = Array.from({ length: factors }, (_, i) => ({ name: `factor ${i}`, low: -1, high: i + 1, binary: false }));
-  return makeWorld(subjects, subjects.map((_, m) => `model ${m}`), specs);
-}
+  GRAIN, History, LONGEST, NOTCHES, between, checksum, decodeState, encodeState, initialState, position, reduce,
+  stretch, withoutLocked,
+} from "../../vae_lib/explorer/browser/state.mjs";
+import { dice, world } from "./world.mjs";
 
 function randomStart(roll, { latent, ids }) {
   return [
@@ -64,7 +26,7 @@ function randomAction(roll, there) {
   return [
     () => ({ type: "offset", rank: roll(latent), value: roll(1500) - 750 }),
     () => ({ type: "offset", rank: roll(latent), value: 0 }),
-    () => ({ type: "weight", index: roll(attributes.length), value: roll(121) - 60 }),
+    () => ({ type: "amount", index: roll(attributes.length), value: roll(121) - 60 }),
     () => ({ type: "lock", index: roll(attributes.length), on: roll(2) === 1 }),
     () => ({ type: "start", start: randomStart(roll, there) }),
     () => ({ type: "end", end: roll(3) ? randomStart(roll, there) : null }),
@@ -147,7 +109,7 @@ test("every dimension, every attribute and two named faces fit into a state's te
   state = reduce(state, { type: "end", end: { kind: "face", id: "202599.jpg" } });
   for (let i = 0; i < 128; i++) state = reduce(state, { type: "offset", rank: i, value: i - 200 });
   for (let i = 0; i < 40; i++) {
-    state = reduce(state, { type: "weight", index: i, value: i - 60 });
+    state = reduce(state, { type: "amount", index: i, value: i - 60 });
     state = reduce(state, { type: "lock", index: i, on: true });
   }
   const text = encodeState(there, state);
@@ -196,7 +158,7 @@ test("locked attributes stay where they are while others move", () => {
   assert.ok(along(withoutLocked(directions, 1, locks), directions[1]) > 0);
   assert.ok(Math.abs(along(withoutLocked(directions, 1, locks), directions[4])) < 1e-9);
   assert.deepEqual(Array.from(withoutLocked(directions, 0, [])), Array.from(directions[0]));
-  let state = reduce(initialState(), { type: "weight", index: 0, value: 2 * NOTCHES });
+  let state = reduce(initialState(), { type: "amount", index: 0, value: 2 * NOTCHES });
   state = locks.reduce((now, index) => reduce(now, { type: "lock", index, on: true }), state);
   const z = position(there, state, 0);
   for (const lock of locks) assert.ok(Math.abs(along(z, directions[lock])) < 1e-4);
@@ -227,7 +189,7 @@ test("several models move together by rank, each from its own code", () => {
 test("a film begins at the start and ends where the state is", () => {
   const there = world(16, 1, 8, 3);
   let state = reduce(initialState(), { type: "start", start: { kind: "gallery", index: 1 } });
-  state = reduce(state, { type: "weight", index: 1, value: 30 });
+  state = reduce(state, { type: "amount", index: 1, value: 30 });
   assert.deepEqual(position(there, stretch(state, 0), 0), there.models[0].faces[1]);
   assert.deepEqual(position(there, stretch(state, 1), 0), position(there, state, 0));
 });
@@ -245,88 +207,3 @@ test("what changed is black where nothing did", () => {
 });
 
 // A model as anywidget hands it over, with a kernel that answers when told to.
-function backbone(values) {
-  const listeners = new Map();
-  const on = (name, callback) => listeners.set(name, [...(listeners.get(name) ?? []), callback]);
-  const trigger = (name, ...args) => (listeners.get(name) ?? []).forEach((callback) => callback(...args));
-  const get = (name) => values[name];
-  const set = (name, value) => {
-    for (const [key, now] of Object.entries(typeof name === "string" ? { [name]: value } : name)) {
-      const before = values[key];
-      values[key] = now;
-      if (before !== now) trigger(`change:${key}`);
-    }
-  };
-  return { on, trigger, get, set, save_changes() {}, values, comm_live: values.comm_live };
-}
-
-async function opened(answer) {
-  const latent = 4;
-  const spec = { digest: "d", latent_size: latent, order: [0, 1, 2, 3], kl: null };
-  const weights = backbone({ spec, gallery: {}, half: new DataView(new ArrayBuffer(0)), comm_live: true });
-  const all = { w: weights };
-  const model = backbone({ models: ["IPY_MODEL_w"], labels: ["m"], factors: [], state: "", values: [0, 0, 0, 0] });
-  model.widget_manager = { get_model: async (id) => all[id] };
-  const asked = [];
-  model.send = (content, _, buffers) => {
-    asked.push({ content, buffers });
-    answer({ content, buffers, model });
-  };
-  const controller = new Controller(model);
-  await controller.ready;
-  return { controller, asked, model };
-}
-
-const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-test("five hundred slider events: one question at a time, and the last one is about the last", async () => {
-  let [open, most] = [0, 0];
-  const { controller, asked } = await opened(({ content, buffers, model }) => {
-    if (content.kind === "hello") model.trigger("msg:custom", { kind: "welcome", request: content.request, faces: 0, device: "cpu" });
-    if (content.kind !== "decode") return;
-    most = Math.max(most, ++open);
-    const copies = buffers.map((buffer) => new Float32Array(buffer.slice(0)));
-    setTimeout(() => {
-      open--;
-      const value = Math.round(100 * copies[0][2]);
-      model.trigger("msg:custom", { kind: "pixels", request: content.request }, [new DataView(new Uint8Array([value, value, value]).buffer)]);
-    }, 3);
-  });
-  for (let i = 1; i <= 500; i++) {
-    controller.move(2, i / 250);
-    if (i % 25 === 0) await later(1);
-  }
-  await later(60);
-  assert.equal(most, 1);
-  assert.ok(asked.length < 100, `${asked.length} questions`);
-  assert.deepEqual(Array.from(controller.frames[0]), [200, 200, 200, 255]);
-  assert.equal(controller.history.past.length, 1);
-  controller.undo();
-  assert.equal(controller.valueOf(2), 0);
-  clearTimeouts(controller);
-});
-
-test("what the kernel refuses is told, and the last good face stays", async () => {
-  let refuse = false;
-  const { controller, model } = await opened(({ content, model }) => {
-    const { request, kind } = content;
-    if (kind === "hello") model.trigger("msg:custom", { kind: "welcome", request, faces: 0, device: "cpu" });
-    if (kind === "decode" && refuse) model.trigger("msg:custom", { kind: "refused", request, message: "No memory." });
-    else if (kind === "decode") model.trigger("msg:custom", { kind: "pixels", request }, [new DataView(new Uint8Array([1, 2, 3]).buffer)]);
-  });
-  await later(5);
-  refuse = true;
-  model.set("values", [1, 0, 0, 0]);
-  await later(5);
-  assert.match(controller.notice, /No memory/);
-  assert.deepEqual(Array.from(controller.frames[0]), [1, 2, 3, 255]);
-  model.set("state", "nonsense");
-  await later(5);
-  assert.match(controller.notice, /no explorer state/);
-  assert.equal(controller.valueOf(0), 1);
-  clearTimeouts(controller);
-});
-
-function clearTimeouts(controller) {
-  for (const { timer } of controller.kernel.waiting.values()) clearTimeout(timer);
-}

@@ -1,0 +1,330 @@
+// The controller: one per widget, whatever the number of its views.
+
+import { bytesOf, soon } from "./numbers.mjs";
+import {
+  GRAIN, History, codeOf, decodeState, encodeState, initialState, keyOf, makeWorld, position,
+  stretch,
+} from "./state.mjs";
+import { Kernel, PATIENCE, leaveDecoders, sharedDecoder, withAlpha } from "./sources.mjs";
+
+const PAGE = `${Date.now()}-${Math.random()}`; // by which the kernel tells pages apart
+
+/** Everything about one widget that its views share. */
+export class Controller {
+  constructor(model) {
+    Object.assign(this, {
+      model, views: new Set(), frames: [], notice: "", changes: false, base: null, decodeTime: 0, decodedBy: "",
+    });
+    this.kernel = new Kernel(model, () => this.kernelChanged());
+    this.saveSoon = soon(() => this.save(), 400);
+    this.ready = this.open();
+  }
+
+  async open() {
+    const { model } = this;
+    const find = (reference) => model.widget_manager.get_model(reference.replace("IPY_MODEL_", ""));
+    const weights = await Promise.all(model.get("models").map(find));
+    this.weights = weights;
+    this.world = makeWorld(
+      weights.map((w) => ({ spec: w.get("spec"), gallery: w.get("gallery") })),
+      model.get("labels"),
+      model.get("factors"),
+    );
+    this.history = new History({ ...initialState(), start: this.opening() });
+    if (!weights.length) return;
+    // What anywidget hands on does not tell whether there is a kernel; other widgets do.
+    const [first] = weights;
+    const lost = () => first.comm_live || this.kernel.mode === "none" || this.kernel.lose();
+    first.on("comm_live_update", lost);
+    this.forget = () => first.off("comm_live_update", lost);
+    model.on("change:state", () => this.stateSet());
+    model.on("change:values", () => this.valuesSet());
+    const live = Boolean(first.comm_live);
+    const hello = this.kernel.hello();
+    if (live) await hello;
+    const wanted = model.get("state");
+    if (wanted) await this.load(wanted);
+    this.changed();
+    this.valuesSet();
+  }
+
+  /** Where a new explorer begins: the face that Python chose, else the prior's mean. */
+  opening() {
+    const { id, codes } = this.model.get("opening") ?? {};
+    const index = this.world.ids.indexOf(id);
+    if (codes?.length) {
+      const start = { kind: "face", id };
+      this.world.known.set(keyOf(start), { codes: codes.map((code) => new Float32Array(bytesOf(code).slice().buffer)) });
+      return start;
+    }
+    return index < 0 ? { kind: "mean" } : { kind: "gallery", index };
+  }
+
+  /** The widget is gone for good. */
+  end() {
+    this.ended = true;
+    this.forget?.();
+    this.kernel.lose();
+    leaveDecoders(this);
+  }
+
+  show(view) {
+    this.views.add(view);
+    this.tellViews();
+  }
+  hide(view) {
+    this.views.delete(view);
+    this.tellViews();
+  }
+  tellViews() {
+    this.model.send({ kind: "views", page: PAGE, count: this.views.size });
+  }
+
+  get state() {
+    return this.history.present;
+  }
+
+  act(action, control = null) {
+    const before = this.state;
+    this.history.act(action, control, performance.now());
+    if (this.state !== before) this.changed();
+  }
+  undo() {
+    this.history.undo();
+    this.changed();
+  }
+  redo() {
+    this.history.redo();
+    this.changed();
+  }
+
+  /** After every change of the state: a face is asked for, views are told. */
+  changed() {
+    this.notice = "";
+    this.positions = this.world.models.map((_, m) => position(this.world, this.state, m));
+    this.tell("state");
+    this.wantFrames();
+    this.saveSoon();
+  }
+
+  tell(what) {
+    for (const view of this.views) view(what);
+  }
+  complain(message) {
+    this.notice = message;
+    this.tell("notice");
+  }
+
+  // where the sliders stand
+
+  /** The leading model's value of a dimension, in standard deviations of the prior. */
+  valueOf(rank) {
+    const { lead } = this.state;
+    return this.positions?.[lead]?.[this.world.models[lead].order[rank]] ?? 0;
+  }
+  /** The offset that takes a dimension there. */
+  offsetTo(rank, value) {
+    return (this.state.offsets[rank] ?? 0) + (value - this.valueOf(rank)) * GRAIN;
+  }
+  move(rank, value) {
+    this.act({ type: "offset", rank, value: this.offsetTo(rank, value) }, `z${rank}`);
+  }
+  recentre(rank) {
+    this.act({ type: "offset", rank, value: this.offsetTo(rank, 0) });
+  }
+  get values() {
+    return Array.from({ length: this.world.latent }, (_, rank) => Math.round(1000 * this.valueOf(rank)) / 1000);
+  }
+  /** Python moved the sliders. */
+  valuesSet() {
+    const wanted = this.model.get("values") ?? [];
+    if (wanted.length !== this.world.latent) return;
+    const values = {};
+    wanted.forEach((value, rank) => {
+      if (Math.abs(value - this.valueOf(rank)) > 0.6 / GRAIN) values[rank] = this.offsetTo(rank, value);
+    });
+    this.act({ type: "offsets", values });
+  }
+
+  /** Python's copies follow when the hand rests, so that no face waits for them. */
+  save() {
+    const text = this.text() ?? "";
+    const values = this.values;
+    const moved = JSON.stringify(values) !== JSON.stringify(this.model.get("values"));
+    if (text === this.model.get("state") && !moved) return;
+    this.written = text;
+    this.model.set("state", text);
+    if (moved) this.model.set("values", values);
+    this.model.save_changes();
+  }
+
+  // the state's text
+
+  text() {
+    return encodeState(this.world, this.state);
+  }
+  stateSet() {
+    const text = this.model.get("state");
+    if (text !== this.written) this.load(text);
+  }
+  async load(text) {
+    try {
+      const state = decodeState(this.world, text);
+      for (const start of [state.start, state.end]) if (start) await this.learn(start);
+      this.act({ type: "replace", state });
+    } catch (error) {
+      this.complain(error.message);
+    }
+  }
+
+  // codes that only the kernel can tell
+
+  /** Make sure that the codes of a start are known; throws a sentence where they cannot be. */
+  async learn(start, question = start) {
+    if (codeOf(this.world, start, 0)) return start;
+    if (this.kernel.mode !== "there")
+      throw new Error("This face comes from the dataset, and only a kernel can encode it: run this cell in a notebook, with faces=….");
+    const { content, buffers } = await this.encode(question);
+    const found = start.kind === "face" ? { kind: "face", id: content.id } : start;
+    this.remember(found, buffers);
+    return found;
+  }
+  encode(question) {
+    const { factors } = this.world;
+    const content = { kind: "encode", what: question.kind, ...question };
+    if (question.kind === "factors")
+      content.values = question.values.map((v, i) => factors[i].low + (v / 1000) * (factors[i].high - factors[i].low));
+    return this.kernel.ask({ ...content, kind: "encode" });
+  }
+  remember(start, buffers) {
+    const { known } = this.world;
+    const codes = buffers.slice(0, -1).map((bytes) => new Float32Array(bytes.slice().buffer));
+    known.set(keyOf(start), { codes, original: withAlpha(buffers.at(-1)) });
+    if (known.size <= 64) return;
+    const { past, present, future } = this.history;
+    const used = new Set([...past, present, ...future].flatMap(({ start, end }) => [keyOf(start), keyOf(end)]));
+    for (const key of [...known.keys()].slice(0, -8)) if (!used.has(key)) known.delete(key);
+  }
+  async begin(target, start, question = start, control = null) {
+    try {
+      const found = await this.learn(start, question);
+      this.act({ type: target, [target]: found }, control);
+    } catch (error) {
+      this.complain(error.silent ? "The kernel does not answer, so that this face cannot be encoded now. It may be busy with another cell." : error.message);
+    }
+  }
+  /** True factors while a slider is dragged: only the newest are rendered and encoded. */
+  async setFactors(values) {
+    this.wantedFactors = values;
+    if (this.factorsRunning) return;
+    this.factorsRunning = true;
+    while (this.wantedFactors) {
+      const start = { kind: "factors", values: this.wantedFactors };
+      this.wantedFactors = null;
+      await this.begin("start", start, start, "factors");
+    }
+    this.factorsRunning = false;
+  }
+  get original() {
+    return this.world.known.get(keyOf(this.state.start))?.original;
+  }
+  /** Of a gallery face the page has the code, and a kernel with the dataset has the picture. */
+  async findOriginal(start) {
+    const { known, ids } = this.world;
+    const found = known.get(keyOf(start));
+    const id = start.kind === "gallery" ? ids[start.index] : start.id;
+    if (!id || found?.asked || found?.original || !this.kernel.faces || this.kernel.mode !== "there") return;
+    known.set(keyOf(start), { ...found, asked: true });
+    try {
+      const { buffers } = await this.encode({ kind: "face", id });
+      known.set(keyOf(start), { ...known.get(keyOf(start)), original: withAlpha(buffers.at(-1)) });
+      this.tell("frames");
+    } catch {
+      // These faces do not have it: there is no original to show.
+    }
+  }
+
+  // faces
+
+  /** Decode items {model, z} → RGBA frames, by the kernel if it answers, else in this page. */
+  async decode(items) {
+    if (this.kernel.mode === "there") {
+      const codes = items.map(({ z }) => z.buffer);
+      try {
+        const models = items.map(({ model }) => model);
+        const { buffers } = await this.kernel.ask({ kind: "decode", models }, codes, PATIENCE);
+        this.decodedBy = "kernel";
+        return buffers.map(withAlpha);
+      } catch (error) {
+        if (!error.silent) throw error;
+      }
+    }
+    const frames = new Array(items.length);
+    await Promise.all(
+      this.weights.map(async (weights, m) => {
+        const mine = items.flatMap(({ model }, i) => (model === m ? [i] : []));
+        if (!mine.length) return;
+        const decode = sharedDecoder(this, weights.get("spec"), bytesOf(weights.get("half")));
+        const found = await decode(mine.map((i) => items[i].z));
+        mine.forEach((i, k) => (frames[i] = found[k]));
+      }),
+    );
+    this.decodedBy = "page";
+    return frames;
+  }
+
+  /** One question at a time, always about the newest state: nothing can pile up. */
+  async wantFrames() {
+    this.wanted = true;
+    if (this.decoding) return;
+    this.decoding = true;
+    while (this.wanted) {
+      this.wanted = false;
+      const { lead, start } = this.state;
+      const items = this.positions.flatMap((z, model) => (z ? [{ model, z }] : []));
+      const baseKey = `${lead} ${keyOf(start)}`;
+      const needsBase = this.changes && this.base?.key !== baseKey;
+      if (needsBase) items.push({ model: lead, z: Float32Array.from(codeOf(this.world, start, lead)) });
+      const began = performance.now();
+      try {
+        const frames = await this.decode(items);
+        this.decodeTime = performance.now() - began;
+        if (needsBase) this.base = { key: baseKey, frame: frames.pop() };
+        this.frames = frames;
+        this.tell("frames");
+        this.findOriginal(start);
+      } catch (error) {
+        this.complain(`This face could not be decoded: ${error.message}`);
+      }
+    }
+    this.decoding = false;
+  }
+  showChanges(on) {
+    this.changes = on;
+    this.wantFrames();
+  }
+
+  kernelChanged() {
+    if (this.ended) return;
+    this.tell("kernel");
+    if (this.kernel.mode === "silent") this.callAgain();
+    if (this.history && this.kernel.mode !== "there") this.wantFrames();
+  }
+  /** A busy kernel answers when its cell is done. */
+  callAgain() {
+    if (this.kernel.mode !== "silent") return;
+    this.kernel.ask({ kind: "hello" }, [], 600_000).catch(() => {});
+  }
+
+  /** Frames on the way to where the state is, for a strip or a film. */
+  async film(count) {
+    const { lead } = this.state;
+    const items = Array.from({ length: count }, (_, i) => ({
+      model: lead,
+      z: position(this.world, stretch(this.state, i / (count - 1)), lead),
+    }));
+    const frames = [];
+    for (let at = 0; at < count; at += 8) frames.push(...(await this.decode(items.slice(at, at + 8))));
+    return frames;
+  }
+}

@@ -1,0 +1,453 @@
+// The parts of the explorer: each gives an element, and a function that tells it what changed.
+
+import { clamp, decimals, norm, soon } from "./numbers.mjs";
+import { NOTCHES, reduce } from "./state.mjs";
+import { LARGE, difference, drawn, gif, pngOf, sideBySide } from "./pictures.mjs";
+import { PADLOCK, button, h, oneStop, ownSlider, paint, section, unique } from "./dom.mjs";
+
+const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // until it is decoded
+
+export function facesPart(controller) {
+  const { world } = controller;
+  const several = world.models.length > 1;
+  const middle = Math.sqrt(world.latent - 0.5); // mean and sd of the length of a normal vector
+  const full = 1.6 * middle;
+  const group = unique("lead");
+  const figure = (caption, label, kind) => {
+    const canvas = h("canvas", { width: 64, height: 64, role: "img", "aria-label": label });
+    return { canvas, element: h("figure", { class: kind }, canvas, h("figcaption", {}, caption)) };
+  };
+  const figures = world.models.map(({ label }, m) => {
+    const length = h("span", {});
+    const mark = h("i", { class: "ve-mark" });
+    const shell = h("i", { class: "ve-shell", style: `left:${(100 * (middle - 1.42)) / full}%;width:${284 / full}%` });
+    const radio = h("input", { type: "radio", name: group, onchange: () => controller.act({ type: "lead", lead: m }) });
+    const whole = label.replaceAll(" = ", "\u00a0=\u00a0"); // breaks at "_" and ", " first
+    const name = h("span", {}, ...whole.split(/(?<=_)/).flatMap((part) => [part, h("wbr")]));
+    const title = several
+      ? h("label", { class: "ve-lead", title: "The sliders show the values of this model" }, radio, name)
+      : h("span", { class: "ve-lead" }, name);
+    const gauge = h("span", { class: "ve-gauge", "aria-hidden": "true" }, shell, mark);
+    const made = figure(h("div", {}, title, length, gauge), `Face decoded by ${label}`, "ve-model");
+    gauge.title = length.title = `‖z‖: how far this code lies from the prior’s mean. Random draws from the prior lie in the shaded band, at ${decimals(middle, 1)} ± 1.4.`;
+    return { ...made, length, mark, radio };
+  });
+  const original = figure("original", "Original picture", "ve-extra");
+  const changes = figure("what changed", "What changed: difference from the starting face", "ve-extra");
+  const speed = h("span", { class: "ve-speed", "aria-hidden": "true" });
+  const decoder = h("span", {});
+  const dot = h("i", { class: "ve-dot", "aria-hidden": "true" });
+  const status = h("p", { class: "ve-status", role: "status" }, dot, decoder, speed);
+  const element = h(
+    "div",
+    { class: "ve-faces" },
+    h("div", { class: "ve-figures" }, ...figures.map((f) => f.element)),
+    h("div", { class: "ve-extras" }, original.element, changes.element),
+    status,
+  );
+  const sentences = {
+    none: "Decoded in this page, without a kernel.",
+    there: "Decoded by the kernel.",
+    silent: "The kernel is busy or does not answer; this page decodes by itself until it does.",
+    gone: "The kernel was restarted or is gone; this page goes on decoding by itself. Run the cell again to connect.",
+  };
+  const update = (what) => {
+    if (what === "kernel" || what === "frames") {
+      const { mode, device } = controller.kernel;
+      const text = mode === "there" && device ? `Decoded by the kernel (${device}).` : sentences[mode];
+      if (decoder.textContent !== text) decoder.textContent = status.title = text;
+      dot.className = `ve-dot ve-${mode}`;
+    }
+    if (what === "state") {
+      figures.forEach(({ length, mark, radio }, m) => {
+        const z = controller.positions[m];
+        if (!z) return;
+        length.textContent = `‖z‖ = ${decimals(norm(z), 1)}`;
+        mark.style.left = `${clamp((100 * norm(z)) / full, 0, 100)}%`;
+        radio.checked = m === controller.state.lead;
+      });
+    }
+    if (what === "frames") {
+      figures.forEach(({ canvas }, m) => controller.frames[m] && paint(canvas, controller.frames[m]));
+      speed.textContent = controller.decodeTime ? ` ${Math.max(1, Math.round(controller.decodeTime))} ms` : "";
+    }
+    if (what === "frames" || what === "state") {
+      const picture = controller.original;
+      original.element.hidden = !picture;
+      if (picture) paint(original.canvas, picture);
+      const frame = controller.frames[controller.state.lead];
+      changes.element.hidden = !(controller.changes && controller.base && frame);
+      if (!changes.element.hidden) paint(changes.canvas, difference(frame, controller.base.frame));
+    }
+  };
+  return { element, update };
+}
+
+export function toolbarPart(controller) {
+  const undo = button("Undo", () => controller.undo(), { title: "Ctrl+Z", "aria-keyshortcuts": "Control+Z" });
+  const redo = button("Redo", () => controller.redo(), { title: "Ctrl+Shift+Z", "aria-keyshortcuts": "Control+Shift+Z" });
+  const reset = button("Reset", () => controller.act({ type: "reset" }), { title: "Back to the starting face" });
+  const changes = h("input", { type: "checkbox", "aria-label": "Show what changed", onchange: () => controller.showChanges(changes.checked) });
+  const element = h("div", { class: "ve-bar", role: "toolbar", "aria-label": "This face" }, undo, redo, reset, h("label", { class: "ve-check" }, changes, h("span", {}, h("span", { class: "ve-spare" }, "Show "), "what changed")));
+  oneStop(element, "button, input")(undo);
+  const update = (what) => {
+    if (what !== "state") return;
+    const { past, future, present } = controller.history;
+    // aria-disabled, not disabled: a button that vanishes under the fingers takes the focus along.
+    undo.setAttribute("aria-disabled", String(!past.length));
+    redo.setAttribute("aria-disabled", String(!future.length));
+    reset.setAttribute("aria-disabled", String(reduce(present, { type: "reset" }) === present));
+    changes.checked = controller.changes;
+  };
+  return { element, update };
+}
+
+/** Choose where the face begins, or where the way ends: the parts of a select and what it needs. */
+function chooser(controller, target, none) {
+  const { world } = controller;
+  const current = () => controller.state[target];
+  let lastSeed = 1;
+  const choose = (start, question) => controller.begin(target, start, question);
+  const kinds = h("select", { "aria-label": target === "start" ? "Start from" : "End at", onchange: () => picked(kinds.value) });
+  const option = (value, label) => kinds.append(h("option", { value }, label));
+  const seed = h("input", { type: "number", min: 0, max: 4294967295, step: 1, "aria-label": "Seed", onchange: () => draw(Number(seed.value)) });
+  const draw = (value) => {
+    lastSeed = Math.floor(clamp(Number.isFinite(value) ? value : 0, 0, 4294967295));
+    choose({ kind: "seed", seed: lastSeed });
+  };
+  const seedLine = h("div", { class: "ve-line" }, h("label", {}, "Seed ", seed), button("Another", () => draw(lastSeed + 1)));
+  const thumbs = h("div", { class: "ve-thumbs", role: "group", "aria-label": "Faces of the gallery, as this model decodes them" });
+  const name = h("input", { type: "text", placeholder: "000123.jpg", "aria-label": "Name of a face of the dataset", onchange: () => name.value.trim() && byName(name.value.trim()) });
+  const byName = (id) => choose({ kind: "face", id }, { kind: "face", id });
+  const any = () => choose({ kind: "face", id: "" }, { kind: "face", number: Math.floor(Math.random() * 2 ** 31) });
+  const faceLine = h("div", { class: "ve-line" }, h("label", {}, "Face ", name), button("Another", any));
+  const picked = (kind) => {
+    if (kind === "none") controller.act({ type: "end", end: null });
+    if (kind === "mean") choose({ kind });
+    if (kind === "seed") draw(lastSeed);
+    if (kind === "gallery") choose({ kind, index: target === "end" ? 1 : Math.max(0, world.ids.indexOf(controller.model.get("opening")?.id)) });
+    if (kind === "face") any();
+  };
+  let drawnFor;
+  const fill = async () => {
+    const { lead } = controller.state;
+    if (drawnFor === lead) return;
+    drawnFor = lead;
+    thumbs.replaceChildren(
+      ...world.ids.map((id, index) => {
+        const about = [id, ...world.facts[index]].join(", ");
+        return h("button", { type: "button", title: about, "aria-label": about, onclick: () => choose({ kind: "gallery", index }) }, h("img", { alt: `face ${about}`, src: BLANK, width: 64, height: 64 }));
+      }),
+    );
+    mark();
+    const pictures = [...thumbs.querySelectorAll("img")];
+    for (let at = 0; at < pictures.length && drawnFor === lead; at += 4) {
+      while (controller.decoding) await new Promise((resolve) => setTimeout(resolve, 20)); // faces first
+      const items = world.models[lead].faces.slice(at, at + 4).map((z) => ({ model: lead, z }));
+      const frames = await controller.decode(items).catch(() => []);
+      frames.forEach((frame, i) => (pictures[at + i].src = drawn(frame, 64).toDataURL()));
+    }
+  };
+  const enter = oneStop(thumbs, "button");
+  const mark = () => {
+    const chosen = current()?.kind === "gallery" ? current().index : -1;
+    [...thumbs.children].forEach((thumb, index) => thumb.setAttribute("aria-pressed", String(index === chosen)));
+    if (!thumbs.contains(document.activeElement)) enter(thumbs.children[Math.max(0, chosen)]);
+  };
+  const element = h("div", { class: "ve-chooser" }, kinds, seedLine, faceLine, thumbs);
+  const update = (what) => {
+    if (what !== "state" && what !== "kernel") return;
+    const kind = current()?.kind ?? "none";
+    const options = [
+      none && ["none", none],
+      ["mean", "the prior’s mean"],
+      ["seed", "a random sample"],
+      world.ids.length && ["gallery", "a face of the gallery"],
+      controller.kernel.mode === "there" && controller.kernel.faces && ["face", "a face of the dataset"],
+      kind === "photo" && ["photo", "your photo"],
+      kind === "factors" && ["factors", "true factors"],
+      kind === "code" && ["code", "a code that was shared"],
+    ].filter(Boolean);
+    const shape = JSON.stringify(options);
+    if (kinds.dataset.shape !== shape) {
+      kinds.dataset.shape = shape;
+      kinds.replaceChildren();
+      for (const [value, label] of options) option(value, label);
+    }
+    if (kind === "face" && !options.some(([value]) => value === "face")) option("face", "a face of the dataset");
+    kinds.value = kind;
+    seedLine.hidden = kind !== "seed";
+    faceLine.hidden = kind !== "face" || controller.kernel.mode !== "there";
+    thumbs.hidden = kind !== "gallery";
+    if (kind === "seed" && document.activeElement !== seed) seed.value = lastSeed = current().seed;
+    if (kind === "face" && document.activeElement !== name) name.value = current().id;
+    if (kind === "gallery") {
+      fill();
+      mark();
+    }
+  };
+  return { element, update };
+}
+
+export function startPart(controller) {
+  const { element, update } = chooser(controller, "start");
+  const part = section("Start from", true, element);
+  part.classList.add("ve-start");
+  return { element: part, update };
+}
+
+export function dimensionsPart(controller, shown) {
+  const { world } = controller;
+  const count = world.latent;
+  const rows = [];
+  const makeRow = (rank) => {
+    const slider = ownSlider({
+      label: "z", note: " ", low: -3, high: 3, step: 0.05, shown: decimals,
+      input: (value) => controller.move(rank, value),
+      reset: () => controller.recentre(rank),
+    });
+    slider.row.classList.add("ve-latent");
+    rows.push({ ...slider, rank });
+    return slider.row;
+  };
+  const update = (what) => {
+    if (what !== "state") return;
+    const { order, kl } = world.models[controller.state.lead];
+    for (const { rank, range, name, small, zero, show, stretch } of rows) {
+      const d = order[rank];
+      const text = `z ${d}`;
+      if (name.textContent !== text) {
+        name.textContent = text;
+        small.textContent = kl ? `${decimals(kl[d])} nats` : "";
+        range.setAttribute("aria-label", `Latent dimension ${d}${kl ? `, ${decimals(kl[d])} nats` : ""}`);
+        zero.setAttribute("aria-label", `Latent dimension ${d}: back to 0`);
+      }
+      const value = controller.valueOf(rank);
+      stretch(Math.max(3, Math.ceil(Math.abs(value))));
+      show(value);
+    }
+  };
+  const fill = (box, from, to) => {
+    for (let rank = from; rank < to; rank++) box.append(makeRow(rank));
+    update("state");
+  };
+  const first = h("div", {});
+  fill(first, 0, Math.min(shown, count));
+  const body = [
+    h("p", { class: "ve-note" }, world.models[0].kl
+      ? "The axes that the model made up, sorted by how much they tell, in nats; values in standard deviations of the prior."
+      : "The axes that the model made up, in the decoder’s order, since no KL is known for this model; values in standard deviations of the prior."),
+    world.models.length > 1
+      ? h("p", { class: "ve-note" }, "Linked by rank: the strongest dimension of one model moves with the strongest of the others.")
+      : null,
+    first,
+  ].filter(Boolean);
+  if (count > shown) {
+    const rest = h("div", {});
+    const more = h("details", { class: "ve-more" }, h("summary", {}, `${count - shown} weaker dimensions`), rest);
+    more.addEventListener("toggle", () => more.open && !rest.childElementCount && fill(rest, shown, count));
+    body.push(more);
+  }
+  return { element: section("Latent dimensions", true, ...body), update };
+}
+
+// The attributes on top: what everybody sees at once, without knowing CelebA's list or having an
+// opinion on what is attractive, and what these models move well. CelebA's names, then the names
+// of the causes of synthetic faces. Whatever else there is can be unfolded or searched.
+const FAMILIAR = [
+  "Smiling", "Eyeglasses", "Wearing Hat", "No Beard", "Blond Hair", "Gray Hair",
+  "smile", "glasses", "hair colour", "hair length", "skin tone", "yaw",
+];
+const HANDFUL = 6;
+
+export function attributesPart(controller) {
+  const { world } = controller;
+  const about = ({ kind, scores }, m) =>
+    `A linear probe reads this off z with ${kind === "R²" ? "R²" : "AUC"} ${decimals(scores[m])} (${kind === "R²" ? "1 is perfect, 0 is guessing" : "1 is perfect, 0.5 is guessing"}).`;
+  const rows = world.attributes.map((attribute, index) => {
+    const { name } = attribute;
+    const lock = h("button", {
+      type: "button", class: "ve-lock", title: "Lock: the other attributes no longer move this one (key L)",
+      "aria-label": `Lock ${name}`,
+      onclick: () => controller.act({ type: "lock", index, on: !controller.state.locks.includes(index) }),
+    });
+    lock.innerHTML = PADLOCK;
+    const slider = ownSlider({
+      label: name, about: about(attribute, 0), low: -3 * NOTCHES, high: 3 * NOTCHES,
+      shown: (value) => decimals(value / NOTCHES),
+      input: (value) => controller.act({ type: "amount", index, value }, `a${index}`),
+      reset: () => controller.act({ type: "amount", index, value: 0 }),
+      lock,
+    });
+    return { ...slider, attribute, lock, index };
+  });
+  const known = FAMILIAR.flatMap((name) => rows.filter(({ attribute }) => attribute.name === name));
+  const first = (known.length ? known : rows).slice(0, HANDFUL);
+  const rest = rows.filter((row) => !first.includes(row));
+  const none = h("p", { class: "ve-note", hidden: true }, "No attribute has such a name.");
+  const more = h("details", { class: "ve-more" }, h("summary", {}, `${rest.length} more attributes`), ...rest.map(({ row }) => row), none);
+  const search = h("input", {
+    type: "search", class: "ve-search", placeholder: `Find one of ${rows.length} attributes`, "aria-label": "Find an attribute",
+    oninput: () => {
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const found = rest.filter(({ row, attribute }) => {
+        row.hidden = !words.every((word) => attribute.name.toLowerCase().includes(word));
+        return !row.hidden;
+      });
+      none.hidden = Boolean(found.length);
+      if (words.length) more.open = true;
+    },
+  });
+  const element = section(
+    "Attributes",
+    true,
+    h("p", { class: "ve-note" }, "1 is the step from the average face without it to the average face with it."),
+    h("div", {}, ...first.map(({ row }) => row)),
+    rest.length ? search : null,
+    rest.length ? more : null,
+  );
+  const update = (what) => {
+    if (what !== "state") return;
+    const { amounts, locks, lead } = controller.state;
+    for (const { show, lock, index, row, range, attribute } of rows) {
+      const locked = locks.includes(index);
+      show(amounts[index] ?? 0, locked && "locked");
+      lock.setAttribute("aria-pressed", String(locked));
+      const text = about(attribute, lead);
+      if (range.getAttribute("aria-description") === text) continue;
+      range.setAttribute("aria-description", text);
+      row.querySelector(".ve-name").title = text;
+    }
+  };
+  return { element, update };
+}
+
+export function wayPart(controller) {
+  const { element: end, update: updateEnd } = chooser(controller, "end", "nowhere");
+  const group = unique("way");
+  const radios = ["linear", "spherical"].map((way) => ({
+    way,
+    radio: h("input", { type: "radio", name: group, onchange: () => controller.act({ type: "way", way }) }),
+  }));
+  const slider = ownSlider({
+    label: "A to B", low: 0, high: 100, shown: (value) => `${value} %`,
+    input: (value) => controller.act({ type: "t", value }, "t"),
+    reset: () => controller.act({ type: "t", value: 0 }),
+  });
+  const straight = h("p", { class: "ve-note" }, "The prior’s mean has no direction, so that this way is straight either way.");
+  const way = h(
+    "div",
+    {},
+    slider.row,
+    h("div", { class: "ve-line", role: "radiogroup", "aria-label": "Way" }, ...radios.map(({ way, radio }) => h("label", { class: "ve-check" }, radio, way))),
+    straight,
+  );
+  const element = section(
+    "From face A to face B", false,
+    h("p", { class: "ve-note" }, "A is where you started; B is:"),
+    end,
+    way,
+  );
+  const update = (what) => {
+    updateEnd(what);
+    if (what !== "state") return;
+    const { end, t, way: chosen, start } = controller.state;
+    way.hidden = !end;
+    straight.hidden = chosen === "linear" || (start.kind !== "mean" && end?.kind !== "mean");
+    slider.show(t);
+    for (const { way, radio } of radios) radio.checked = way === chosen;
+    if (end && !element.open) element.open = true;
+  };
+  return { element, update };
+}
+
+export function factorsPart(controller) {
+  const { factors } = controller.world;
+  const neutral = factors.map(({ low, high, binary }) => (binary ? 0 : low < 0 && high > 0 ? Math.round((-1000 * low) / (high - low)) : 500));
+  const values = () => (controller.state.start.kind === "factors" ? controller.state.start.values : neutral);
+  const rows = factors.map(({ name, low, high, meaning, binary }, index) => {
+    const real = (value) => low + (value / 1000) * (high - low);
+    const slider = ownSlider({
+      label: name, low: 0, high: 1000, step: binary ? 1000 : 1,
+      shown: (value) => decimals(real(value), high - low > 10 ? 0 : 2),
+      input: (value) => controller.setFactors((controller.wantedFactors ?? values()).with(index, value)),
+    });
+    slider.row.title = meaning;
+    return slider;
+  });
+  const alone = h("p", { class: "ve-note" }, "These sliders draw new faces, which needs a kernel: run this cell in a notebook.");
+  const body = h("div", {},
+    h("p", { class: "ve-note" }, "The causes of a synthetic face. Left the model’s reconstruction, beside it what the renderer drew."),
+    ...rows.map(({ row }) => row));
+  const element = section("True factors", false, alone, body);
+  const update = (what) => {
+    if (what === "kernel") {
+      alone.hidden = controller.kernel.mode === "there";
+      body.hidden = !alone.hidden;
+    }
+    if (what === "state") {
+      const shown = values();
+      rows.forEach(({ show, range }, index) => document.activeElement === range || show(shown[index]));
+      rows.forEach(({ show, range }) => document.activeElement === range && show(Number(range.value)));
+    }
+  };
+  return { element, update };
+}
+
+export function keepPart(controller) {
+  const text = h("input", { type: "text", class: "ve-text", spellcheck: "false", autocomplete: "off", "aria-label": "State as text" });
+  const told = h("span", { class: "ve-note", role: "status" });
+  const copy = async () => {
+    const state = controller.text();
+    if (!state) return;
+    text.value = state;
+    text.select();
+    try {
+      await navigator.clipboard.writeText(state);
+    } catch {
+      document.execCommand("copy"); // pages from disk may have no clipboard
+    }
+    told.textContent = "Copied.";
+  };
+  const load = () => controller.load(text.value);
+  text.addEventListener("keydown", (event) => event.key === "Enter" && load());
+  const save = (blob, name) => {
+    const url = URL.createObjectURL(blob);
+    h("a", { href: url, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  };
+  const guarded = (task) => async () => {
+    try {
+      told.textContent = "";
+      await task();
+    } catch (error) {
+      controller.complain(`The picture could not be made: ${error.message}`);
+    }
+  };
+  const png = guarded(async () => save(await pngOf(sideBySide(controller.frames.map((frame) => drawn(frame, 256)))), "face.png"));
+  const strip = guarded(async () => save(await pngOf(sideBySide((await controller.film(9)).map((frame) => drawn(frame)))), "strip.png"));
+  const film = guarded(async () => {
+    told.textContent = "Making the GIF …";
+    const there = (await controller.film(17)).map((frame) => drawn(frame).getContext("2d").getImageData(0, 0, LARGE, LARGE).data);
+    save(new Blob([gif([...there, ...there.slice(1, -1).reverse()], LARGE)], { type: "image/gif" }), "face.gif");
+    told.textContent = "";
+  });
+  const element = section(
+    "Share and keep", false,
+    h("p", { class: "ve-note" }, "This text is where you are. Whoever pastes it into an explorer of the same models sees the same face."),
+    h("div", { class: "ve-line" }, text, button("Copy", copy), button("Load", load)),
+    h("div", { class: "ve-line" }, button("Save PNG", png), button("Save strip", strip), button("Save GIF", film), told),
+  );
+  const write = soon(() => {
+    if (document.activeElement === text) return;
+    const state = controller.text();
+    text.value = state ?? "";
+    text.placeholder = state ? "" : "This position cannot be told in 400 characters.";
+  }, 150);
+  const update = (what) => {
+    if (what !== "state") return;
+    told.textContent = "";
+    write();
+  };
+  return { element, update };
+}

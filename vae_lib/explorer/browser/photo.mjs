@@ -1,0 +1,92 @@
+// A photo of the learner's own: chosen, its eyes marked, encoded by the kernel.
+
+import { clamp } from "./numbers.mjs";
+import { withAlpha } from "./sources.mjs";
+import { h, section } from "./dom.mjs";
+
+const PART = 1_000_000; // bytes of a photo per message: servers refuse messages that are too long
+
+export function photoPart(controller) {
+  const { kernel } = controller;
+  let eyes = [];
+  let count = 0;
+  const canvas = h("canvas", { class: "ve-photo", tabindex: 0, role: "application", "aria-label": "Your photo", hidden: true });
+  const hint = h("p", { class: "ve-note", role: "status" });
+  const file = h("input", { type: "file", accept: "image/*", "aria-label": "Choose a photo", onchange: () => upload(file.files[0]) });
+  let preview;
+  let cursor = [0.35, 0.4];
+  const upload = async (chosen) => {
+    file.value = "";
+    if (!chosen) return;
+    try {
+      if (chosen.size > 60e6) throw new Error("This file has more than 60 MB; choose a smaller photo.");
+      const bytes = await chosen.arrayBuffer();
+      const parts = Math.max(1, Math.ceil(bytes.byteLength / PART));
+      let answer;
+      for (let part = 0; part < parts; part++)
+        answer = await kernel.ask({ kind: "photo", part, parts }, [bytes.slice(part * PART, (part + 1) * PART)]);
+      const { width, height } = answer.content;
+      preview = new ImageData(withAlpha(answer.buffers[0]), width, height);
+      eyes = [];
+      cursor = [0.35, 0.4];
+      Object.assign(canvas, { width, height, hidden: false });
+      controller.complain("");
+      show();
+    } catch (error) {
+      controller.complain(error.silent ? "The kernel does not answer, so that the photo could not be read." : error.message);
+    }
+  };
+  const show = () => {
+    const context = canvas.getContext("2d");
+    context.putImageData(preview, 0, 0);
+    const ring = ([x, y], colour) => {
+      context.beginPath();
+      context.arc(x * canvas.width, y * canvas.height, 7, 0, 2 * Math.PI);
+      context.lineWidth = 3;
+      context.strokeStyle = "#000a";
+      context.stroke();
+      context.lineWidth = 1.5;
+      context.strokeStyle = colour;
+      context.stroke();
+    };
+    for (const eye of eyes) ring(eye, "#ffd54a");
+    if (document.activeElement === canvas && eyes.length < 2) ring(cursor, "#ffffff");
+    hint.textContent = ["Click on one eye, or move the ring with the arrow keys and press Enter.", "Now the other eye.", "Aligned. Click again to mark the eyes anew."][eyes.length];
+    canvas.setAttribute("aria-label", `Your photo. ${hint.textContent} The ring is at ${Math.round(100 * cursor[0])} % from the left, ${Math.round(100 * cursor[1])} % from the top.`);
+  };
+  const markEye = (eye) => {
+    if (eyes.length === 2) eyes = [];
+    eyes.push(eye);
+    cursor = [clamp(1 - eye[0], 0, 1), eye[1]]; // the other eye is about there
+    show();
+    if (eyes.length === 2) {
+      const id = ++count;
+      controller.begin("start", { kind: "photo", id }, { kind: "photo", eyes });
+    }
+  };
+  canvas.addEventListener("click", (event) => {
+    const box = canvas.getBoundingClientRect();
+    markEye([clamp((event.clientX - box.left) / box.width, 0, 1), clamp((event.clientY - box.top) / box.height, 0, 1)]);
+  });
+  canvas.addEventListener("keydown", (event) => {
+    const step = event.shiftKey ? 0.05 : 0.01;
+    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+    if (moves[event.key]) cursor = cursor.map((value, i) => clamp(value + moves[event.key][i], 0, 1));
+    else if (event.key === "Enter" || event.key === " ") markEye([...cursor]);
+    else return;
+    event.preventDefault();
+    show();
+  });
+  for (const event of ["focus", "blur"]) canvas.addEventListener(event, () => preview && show());
+  const alone = h("p", { class: "ve-note" }, "Encoding a photo needs a kernel: run this cell in a notebook.");
+  const body = h("div", {},
+    h("p", { class: "ve-note" }, "Choose a photo with one face and mark its eyes; it is turned and cropped as CelebA’s faces are. It goes to your own kernel only, stays in its memory, and is never saved."),
+    file, canvas, hint);
+  const element = section("Your own photo", false, alone, body);
+  const update = (what) => {
+    if (what !== "kernel") return;
+    alone.hidden = kernel.mode === "there";
+    body.hidden = !alone.hidden;
+  };
+  return { element, update };
+}

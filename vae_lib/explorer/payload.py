@@ -1,0 +1,271 @@
+"""What an explorer tells its page: subjects, the face to begin with, galleries, decoder weights."""
+
+import copy
+import hashlib
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+from torch import nn
+
+from vae_lib.checkpoint import validation_kl
+from vae_lib.config import setting_of
+from vae_lib.errors import InputError
+from vae_lib.faces.dataset import Faces
+from vae_lib.gallery import Gallery, make_gallery
+from vae_lib.latent import decode_images, encode_images
+from vae_lib.model import VAE, unwrap
+from vae_lib.objective import kl_per_dimension
+from vae_lib.pretrained import load_gallery, load_model, pretrained_names
+
+# The gallery's face that is shown first, chosen by eye among the 64: seen from the front, sharp at
+# every β, before a plain light wall, and with nothing on it yet, neither smile nor hat nor glasses
+# nor beard, so that the first slider that anybody moves changes what it is named after.
+OPENING = ("183727.jpg", "synthetic-018731")
+
+
+class Subject:
+    """One model to explore and what is known about it."""
+
+    def __init__(self, source, label, kl, faces: Faces | None, device: torch.device) -> None:
+        gallery, metadata, name = None, {}, "model"
+        if not isinstance(source, str | Path):
+            model = unwrap(source)
+        else:
+            model, metadata = load_model(source)
+            name = Path(source).stem
+            if str(source) in pretrained_names():
+                gallery = _shipped_gallery(name)
+        self.model = _shared_model(model, device)
+        self.config = model.config
+        self.name = name
+        self.label = label or name
+        if not label and metadata.get("recipe"):
+            with suppress(InputError):  # a recipe that says nothing adds nothing
+                self.label = f"{name}, {setting_of(metadata['recipe']).label}"
+        self.kind = metadata.get("faces")
+        if gallery is None and faces is not None and _finite(self.model):
+            gallery = _gallery_of(self.model, faces)
+        if kl is None and gallery is not None:
+            kl = gallery.kl
+        if kl is None:
+            kl = validation_kl(metadata, self.config.latent_size)
+        if kl is not None and len(kl) != self.config.latent_size:
+            raise InputError(
+                f"Found KL of {len(kl)} dimensions for {self.label}, which has "
+                f"{self.config.latent_size}."
+            )
+        self.kl = None if kl is None else np.asarray(kl, np.float32)
+        self.gallery = gallery
+
+
+_models: weakref.WeakValueDictionary[bytes, VAE] = weakref.WeakValueDictionary()
+
+
+def _shared_model(model: VAE, device: torch.device) -> VAE:
+    """A copy of this model for explorers, the same one for the same weights.
+
+    A cell that is run ten times would otherwise hold three models thirty times.
+    """
+    digest = hashlib.sha256(f"{model.config} {device}".encode())
+    for name, value in model.state_dict().items():
+        digest.update(f"{name} {value.dtype}".encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    key = digest.digest()
+    shared = _models.get(key)
+    if shared is None:
+        shared = copy.deepcopy(model).to(device).float().eval().requires_grad_(False)
+        _models[key] = shared
+    return shared
+
+
+def _finite(model: VAE) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
+
+
+def _shipped_gallery(name: str) -> Gallery | None:
+    try:
+        return load_gallery(name)
+    except InputError:  # a model without a gallery can still be explored
+        return None
+
+
+def _gallery_of(model: VAE, faces: Faces) -> Gallery | None:
+    """A gallery made on the spot: a few thousand faces tell enough for sliders."""
+    told = faces.take(2_000, 0, 500)
+    both = [told.attributes[told.splits == split] for split in (0, 2)]
+    if all(map(len, both)):
+        # A label that all of few faces have, or none, has no direction; nor can it be scored.
+        varied = np.flatnonzero(np.ptp(both[0], axis=0) * np.ptp(both[1], axis=0))
+        if len(varied):
+            names = tuple(told.attribute_names[column] for column in varied)
+            columns = told.attributes[:, varied]
+            return make_gallery(model, replace(told, attributes=columns, attribute_names=names))
+    few = faces.take(500, 500, 500)
+    mu, logvar = encode_images(model, few.images)
+    kl = kl_per_dimension(torch.from_numpy(mu), torch.from_numpy(logvar)).mean(0).numpy()
+    none = np.zeros(0, np.float32)
+    return Gallery(
+        ids=tuple(few.ids[:64].tolist()),
+        mu=mu[:64],
+        logvar=logvar[:64],
+        attribute_names=(),
+        attributes=np.zeros((len(mu[:64]), 0), np.float32),
+        directions=np.zeros((0, mu.shape[1]), np.float32),
+        probe_score=(),
+        probe_auc=none,
+        best_auc=none,
+        best_dimension=np.zeros(0, np.int64),
+        dimension_auc=np.zeros((0, mu.shape[1]), np.float32),
+        kl=kl,
+    )
+
+
+def opening_of(subjects: Sequence[Subject], faces: Faces | None) -> dict[str, Any]:
+    """The face to begin with: its id, and codes of every model where no gallery has them.
+
+    Of a learner's own model that is the validation face that it reconstructs best, since what
+    comes first should show what the model can do; the prior's mean would show a smear.
+    """
+    shared = [set(subject.gallery.ids) if subject.gallery else set() for subject in subjects]
+    shipped = [name for name in OPENING if subjects and all(name in ids for ids in shared)]
+    if shipped:
+        return {"id": shipped[0]}
+    if faces is not None and len(faces):
+        for few in (faces.take(0, 256), faces.take(0, 0, 256), faces.take(256)):
+            if len(few):
+                ids, images = few.ids, np.array(few.images)
+                break
+    elif subjects and all(subject.kind == "synthetic" for subject in subjects):
+        from vae_lib.faces.synthetic import synthetic_faces
+
+        images, _ = synthetic_faces(64, seed=1)  # other faces than models are trained on
+        ids = np.array([f"drawn-{row:02d}" for row in range(len(images))])
+    else:
+        return {}
+    side = subjects[0].config.image_size if subjects else 0
+    if not all(subject.config.image_size == side == images.shape[1] for subject in subjects):
+        return {}
+    codes, errors = [], np.zeros(len(images))
+    for subject in subjects:
+        mu, _ = encode_images(subject.model, images)
+        wrong = decode_images(subject.model, mu).astype(np.float32) - images
+        codes.append(mu)
+        errors += np.square(wrong).mean((1, 2, 3))
+    best = int(errors.argmin()) if subjects else 0
+    return {"id": str(ids[best]), "codes": [mu[best].astype("<f4").tobytes() for mu in codes]}
+
+
+def decoder_weights(model: VAE) -> np.ndarray:
+    """The decoder as the browser wants it: BatchNorm folded into the convolutions, float16.
+
+    In order: ``from_z``'s weight (features, latent_size) and bias, then of every layer the kernel
+    (inputs, outputs, 4, 4) and bias, flattened into one array. 1,218,499 numbers of the baseline
+    become 1,218,275.
+    """
+    parts = [model.from_z.weight, model.from_z.bias]
+    for layer in model.decoder:
+        conv, norm = (layer[0], layer[1]) if isinstance(layer, nn.Sequential) else (layer, None)
+        weight, bias = conv.weight, conv.bias
+        if norm is not None:
+            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            weight = weight * scale[None, :, None, None]
+            bias = norm.bias - norm.running_mean * scale
+        parts += [weight, bias]
+    flat = torch.cat([part.detach().float().flatten().cpu() for part in parts])
+    return flat.numpy().astype("<f2")
+
+
+class DecoderWeights(anywidget.AnyWidget):
+    """What a page needs to decode without a kernel; explorers on one page share it per model."""
+
+    _esm = "export default {};"
+    spec = traitlets.Dict().tag(sync=True)
+    half = traitlets.Bytes().tag(sync=True)
+    gallery = traitlets.Dict().tag(sync=True)
+
+
+_shared: dict[str, DecoderWeights] = {}
+
+
+def share(subject: Subject) -> DecoderWeights:
+    """The widget with this model's weights: a new one only for weights not met before."""
+    half = decoder_weights(subject.model).tobytes()
+    digest = hashlib.sha256(half).hexdigest()[:12]
+    size, kl, gallery = subject.config.latent_size, subject.kl, subject.gallery
+    key = hashlib.sha256(half + b"" if kl is None else half + kl.tobytes()).hexdigest()
+    key += subject.name + (hashlib.sha256(gallery.mu.tobytes()).hexdigest() if gallery else "")
+    if key in _shared and _shared[key].comm is not None:
+        return _shared[key]
+    _shared[key] = DecoderWeights(
+        spec={
+            "name": subject.name,
+            "digest": digest,
+            "latent_size": size,
+            "image_size": subject.config.image_size,
+            "channels": list(subject.config.channels),
+            "order": _order(subject),
+            "kl": None if kl is None else [round(float(value), 3) for value in kl],
+        },
+        half=half,
+        gallery={} if gallery is None else _compact(gallery),
+    )
+    return _shared[key]
+
+
+def forget_closed() -> None:
+    """Let go of widgets that were closed."""
+    for key in [key for key, widget in _shared.items() if widget.comm is None]:
+        del _shared[key]
+
+
+def _compact(gallery: Gallery) -> dict[str, Any]:
+    return {
+        "ids": list(gallery.ids),
+        "names": [name.replace("_", " ") for name in gallery.attribute_names],
+        "kind": list(gallery.probe_score),
+        "score": [round(float(value), 3) for value in gallery.probe_auc],
+        "mu": gallery.mu.astype("<f2").tobytes(),
+        "directions": gallery.directions.astype("<f2").tobytes(),
+        "attributes": gallery.attributes.astype("<f2").tobytes(),
+    }
+
+
+def _order(subject: Subject) -> list[int]:
+    """Latent dimensions, those with most KL first."""
+    if subject.kl is None:
+        return list(range(subject.config.latent_size))
+    return np.argsort(-subject.kl, kind="stable").tolist()
+
+
+def first_values(subject: Subject, opening: dict[str, Any]) -> list[float]:
+    """Where the sliders stand before anybody moves one."""
+    z = np.zeros(subject.config.latent_size, np.float32)
+    if "codes" in opening:
+        z = np.frombuffer(opening["codes"][0], "<f4")
+    elif opening:
+        row = subject.gallery.ids.index(opening["id"])
+        z = subject.gallery.mu[row].astype(np.float16).astype(np.float32)
+    return [round(float(z[dimension]), 3) for dimension in _order(subject)]
+
+
+def factor_specs() -> list[dict[str, Any]]:
+    from vae_lib.faces.synthetic import FACTORS
+
+    return [
+        {
+            "name": factor.name.replace("_", " "),
+            "low": factor.low,
+            "high": factor.high,
+            "meaning": factor.meaning,
+            "binary": factor.binary,
+        }
+        for factor in FACTORS
+    ]
