@@ -26,7 +26,7 @@ import torchmetrics.functional.image  # noqa: F401 - what a run would import its
 
 import vae_lib.cli
 import vae_lib.reports
-import vae_lib.sweep
+import vae_lib.study.sweep
 
 SIZES = ["--synthetic-count=180", "--latent-size=3", "--batch-size=16", "--channels", *"4444"]
 SMALL = ["--faces", "synthetic", *SIZES, "--device", "cpu"]
@@ -137,7 +137,9 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.commands) - set(COMMANDS):
         parser.error(f"there is no command {min(unknown)}; choose from {', '.join(COMMANDS)}")
-    vae_lib.sweep.measure_disentanglement = lambda model: {}  # minutes, in which nothing is written
+    vae_lib.study.sweep.measure_disentanglement = (
+        lambda model: {}
+    )  # minutes, in which nothing is written
     failed = [torment(c, options.count, options.seed) for c in options.commands or COMMANDS]
     return int(any(failed))
 

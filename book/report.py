@@ -331,7 +331,7 @@ def measure_sampled() -> None:
     from vae_lib.disentanglement import mig, silence_collapsed
     from vae_lib.faces.synthetic import FACTORS, synthetic_faces
     from vae_lib.latent import encode_images
-    from vae_lib.sweep import METRIC_FACES, METRIC_SEED
+    from vae_lib.study.sweep import METRIC_FACES, METRIC_SEED
 
     images, factors = synthetic_faces(METRIC_FACES, seed=METRIC_SEED)  # as the runs were scored
     discrete = [factor.binary for factor in FACTORS]

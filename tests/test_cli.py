@@ -77,7 +77,7 @@ def test_objectives_stand_in_the_names_of_the_weights(tmp_path, capsys):
 
 
 def test_a_sweep_prints_a_table_and_measures_disentanglement(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("vae_lib.sweep.METRIC_FACES", 600)
+    monkeypatch.setattr("vae_lib.study.sweep.METRIC_FACES", 600)
     arguments = ["sweep", *SYNTHETIC, *SMALL, "--epochs", "1", "--seeds", "3", "--out"]
     arguments = [*arguments, str(tmp_path), "--objective", "capacity", "--capacities", "20"]
     assert main(arguments) == 0

@@ -191,7 +191,7 @@ class Sweep:
     def run(self) -> None:
         from vae_lib.devices import choose_device
         from vae_lib.reports import EpochGrids, ProgressLine
-        from vae_lib.sweep import sweep
+        from vae_lib.study.sweep import sweep
 
         recipe = TrainConfig(
             objective=self.objective,

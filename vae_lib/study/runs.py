@@ -1,6 +1,6 @@
 """What a sweep found: its results as a table, means over seeds, comparisons at equal rate.
 
-Reads the files that `vae_lib.sweep.sweep` leaves, on synthetic faces or on CelebA, and needs
+Reads the files that `vae_lib.study.sweep.sweep` leaves, on synthetic faces or on CelebA, and needs
 neither models nor faces. Figures and tables are drawn from what stands here.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from vae_lib.config import setting_of
 from vae_lib.errors import InputError, foreign
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 # The runs that README and book report: a wheel has them inside the package, a checkout beside it.
 RESULTS = HERE / "results" if (HERE / "results").is_dir() else HERE.parent / "results"
 
@@ -152,23 +152,6 @@ def number(value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no finite number")
     return value
-
-
-def columns(runs: Sequence[Run]) -> dict[str, np.ndarray]:
-    """The runs as a tidy table: one row a run, one column a name.
-
-    Returns
-    -------
-    dict of ndarray, each of shape (len(runs),)
-        ``objective``, ``setting``, ``seed`` and every measure that a run has, NaN for runs that
-        lack it.
-    """
-    names = [n for n in (*QUALITIES, *METRICS) if any(n in run.measures for run in runs)]
-    table = {n: np.array([getattr(run, n) for run in runs]) for n in ("objective", "setting")}
-    table["seed"] = np.array([run.seed for run in runs])
-    return table | {
-        n: np.array([run.measures.get(n, np.nan) for run in runs], dtype=float) for n in names
-    }
 
 
 @dataclass(frozen=True)

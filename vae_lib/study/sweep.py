@@ -16,7 +16,7 @@ from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
 from vae_lib.model import VAE
-from vae_lib.study import read_run
+from vae_lib.study.runs import read_run
 from vae_lib.training import Callback, train
 
 # Faces on which disentanglement is measured. They are drawn anew, from a seed that no training

@@ -10,10 +10,10 @@ import pytest
 from vae_lib.errors import InputError
 from vae_lib.study import (
     METRICS,
+    QUALITIES,
     Run,
     best_and_worst,
     beta_vae_at,
-    columns,
     compare_at_equal_kl,
     mig_ceiling,
     prices,
@@ -25,7 +25,7 @@ from vae_lib.study import (
     summarise,
 )
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # KL and MIG of the runs that `folder` writes.
 BETA_VAES = {(1, 0): (30.0, 0.1), (4, 0): (10.0, 0.3), (1, 1): (32.0, 0.2), (4, 1): (12.0, 0.2)}
 
@@ -41,6 +41,23 @@ def write(folder: Path, name: str, recipe: dict, kl: float, mig: float | None) -
             "mutual_information": [[0.5, 0.0], [0.0, mig], [0.0, 0.0]],
         }
     (folder / f"{name}_seed_{recipe['seed']}.json").write_text(json.dumps(result))
+
+
+def columns(runs: list[Run]) -> dict[str, np.ndarray]:
+    """The runs as a tidy table: one row a run, one column a name.
+
+    Returns
+    -------
+    dict of ndarray, each of shape (len(runs),)
+        ``objective``, ``setting``, ``seed`` and every measure that a run has, NaN for runs that
+        lack it.
+    """
+    names = [n for n in (*QUALITIES, *METRICS) if any(n in run.measures for run in runs)]
+    table = {n: np.array([getattr(run, n) for run in runs]) for n in ("objective", "setting")}
+    table["seed"] = np.array([run.seed for run in runs])
+    return table | {
+        n: np.array([run.measures.get(n, np.nan) for run in runs], dtype=float) for n in names
+    }
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 
 from tests.conftest import SMALL
 from vae_lib import checkpoint
-from vae_lib import sweep as sweep_module
 from vae_lib.checkpoint import RUN_STATE, load, load_weights
 from vae_lib.disentanglement import mig, mutual_information, silence_collapsed
 from vae_lib.errors import InputError
@@ -18,12 +17,13 @@ from vae_lib.faces.synthetic import FACTORS, synthetic_faces
 from vae_lib.latent import encode_images
 from vae_lib.model import VAE
 from vae_lib.study import METRICS, QUALITIES, read_runs
-from vae_lib.sweep import identity, measure_disentanglement, sweep
+from vae_lib.study import sweep as sweep_module
+from vae_lib.study.sweep import identity, measure_disentanglement, sweep
 from vae_lib.training import TrainConfig
 
 RECIPE = TrainConfig(epochs=1, batch_size=16, model=SMALL)
 CAPACITY = replace(RECIPE, objective="capacity", rise=0.1)
-COMMITTED = Path(__file__).parent.parent / "results" / "celeba" / "beta_1_seed_0.json"
+COMMITTED = Path(__file__).parents[2] / "results" / "celeba" / "beta_1_seed_0.json"
 real_measure = measure_disentanglement
 
 
