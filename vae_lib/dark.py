@@ -53,11 +53,13 @@ def dark_colour(colour: Any) -> tuple[float, float, float, float] | str:
     paper = to_rgb(BACKGROUND)
     if max(rgb) - min(rgb) < 0.1:
         white = sum(rgb) / 3
-        return *(INK + white * (p - INK) for p in paper), alpha
+        red, green, blue = (INK + white * (p - INK) for p in paper)
+        return red, green, blue, alpha
     light = np.array(rgb)
     while _luminance(light) + 0.05 < CONTRAST * (_luminance(np.array(paper)) + 0.05):
         light = light + 0.05 * (1 - light)
-    return *light.tolist(), alpha
+    red, green, blue = light.tolist()
+    return red, green, blue, alpha
 
 
 def _luminance(rgb: np.ndarray) -> float:
@@ -84,6 +86,6 @@ def _darken(artist: Artist) -> None:
         face, edge = artist.get_facecolor(), artist.get_edgecolor()
         artist.set(facecolor=dark_colour(face), edgecolor=dark_colour(edge))
     elif isinstance(artist, Collection):
-        face, edge = artist.get_facecolor(), artist.get_edgecolor()
-        artist.set_facecolor([dark_colour(c) for c in face])
-        artist.set_edgecolor([dark_colour(c) for c in edge])
+        faces, edges = artist.get_facecolor(), artist.get_edgecolor()
+        artist.set_facecolor([dark_colour(c) for c in faces])
+        artist.set_edgecolor([dark_colour(c) for c in edges])

@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -38,7 +38,7 @@ def choose_device(name: str | torch.device | None = None) -> tuple[torch.device,
     """
     if name is not None:
         return _named(str(name))
-    passed_over = []
+    passed_over: list[str] = []
     for device in _gpus():
         problem = _why_not(device)
         if problem is None:
@@ -196,7 +196,7 @@ def leave_processes() -> None:
         dist.destroy_process_group()
 
 
-def _cpu() -> dict[str, object]:
+def _cpu() -> Mapping[str, object]:
     """What PyTorch knows of this processor; before 2.11 no name, and AMX by a private one."""
     if hasattr(torch.cpu, "get_capabilities"):
         return torch.cpu.get_capabilities()

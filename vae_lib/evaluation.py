@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -170,6 +172,5 @@ def ssim_per_face(decoded: Tensor, x: Tensor) -> Tensor:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     parts = zip(decoded.split(100), x.split(100), strict=True)  # windows take memory
-    return torch.cat(
-        [structural_similarity_index_measure(*p, data_range=1.0, reduction="none") for p in parts]
-    )
+    measure = partial(structural_similarity_index_measure, data_range=1.0, reduction="none")
+    return torch.cat([cast(Tensor, measure(*part)) for part in parts])

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -48,7 +49,7 @@ class Recipe:
     attributes: np.ndarray
     attribute_names: tuple[str, ...]
     notes: tuple[str, ...]
-    images: Iterable[list[bytes | Exception]]
+    images: Iterable[Sequence[bytes | Exception]]
     repeats: Rule = "ignored"
 
 
@@ -84,7 +85,7 @@ def open_cached(
     """
     root = Path(cache or os.environ.get("VAE_LIB_CACHE") or _own_folder())
     folder = root.expanduser() / f"{kind}-v{VERSION}-{fingerprint[:16]}"
-    notes = ()
+    notes: tuple[str, ...] = ()
     if (manifest := _sound(folder)) is None:
         with _locked(folder):
             # Another process may have built it while this one waited.
@@ -95,7 +96,7 @@ def open_cached(
     return _load(folder, manifest, notes, strict)
 
 
-def _locked(folder: Path) -> FileLock:
+def _locked(folder: Path) -> AbstractContextManager:
     """The held lock of one cache: a context manager that lets go of it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +180,9 @@ class _Pixels:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.content = hashlib.sha256()
-        self.blocks = []  # length and checksum of every piece that was written
+        self.blocks: list[
+            tuple[int, int]
+        ] = []  # length and checksum of every piece that was written
 
     def write(self, pieces: Iterable[bytes]) -> None:
         # Ordinary writes, in order: on a full disk they raise, where a memory map dies of SIGBUS.
@@ -200,10 +203,9 @@ def _write(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
         with bar:
             for chunk in recipe.images:
                 for image in chunk:
-                    broken = isinstance(image, Exception)
-                    reasons.append(image if broken else None)
-                    probes.append(0 if broken else probe(image))
-                    flat.append(told_of_flat and not broken and _is_flat(image))
+                    reasons.append(image if isinstance(image, Exception) else None)
+                    probes.append(0 if isinstance(image, Exception) else probe(image))
+                    flat.append(told_of_flat and isinstance(image, bytes) and _is_flat(image))
                 yield b"".join(image for image in chunk if isinstance(image, bytes))
                 bar.update(len(chunk))
 
@@ -297,14 +299,14 @@ def _flush(file) -> None:
 
 
 def _load(folder: Path, manifest: dict, notes: tuple[str, ...], strict: bool) -> Faces:
-    notes = [*notes, *manifest["notes"]]
+    told = [*notes, *manifest["notes"]]
     if unreadable := manifest["unreadable"]:
         if strict:
             raise InputError(
                 f"{len(unreadable):,} pictures cannot be read: {_listed(unreadable)}. "
                 "Replace or delete them, or open the faces without strict."
             )
-        notes.append(
+        told.append(
             f"Left out {len(unreadable):,} unreadable pictures: {_listed(unreadable)}. "
             f"All of them are named in {folder / 'cache.json'}."
         )
@@ -317,7 +319,7 @@ def _load(folder: Path, manifest: dict, notes: tuple[str, ...], strict: bool) ->
             attributes=rows["attributes"],
             attribute_names=tuple(manifest["attribute_names"]),
             fingerprint=manifest["fingerprint"],
-            notes=tuple(notes),
+            notes=tuple(told),
         )
 
 

@@ -30,40 +30,19 @@ from vae_lib.faces.lists import (
     parse_partition,
 )
 from vae_lib.faces.pictures import CELEBA_SIZE, PREPROCESSING, SUFFIXES, Picture, decode, size_of
+from vae_lib.faces.repeats import Rule
 from vae_lib.faces.verify import open_zip, read_member, what_is
 
 ANNOTATIONS = tuple(f"{stem}{end}" for stem in (ATTRIBUTES, PARTITION) for end in (".txt", ".csv"))
 # Files that lie beside pictures without being any: not a word is lost about them.
-BESIDE = (
-    ".txt",
-    ".csv",
-    ".tsv",
-    ".json",
-    ".jsonl",
-    ".xml",
-    ".yaml",
-    ".yml",
-    ".toml",
-    ".md",
-    ".rst",
-)
-BESIDE += (".html", ".htm", ".pdf", ".log", ".ini", ".db", ".lock", ".py", ".ipynb", ".sh", ".bat")
-BESIDE += (".pth", ".pt", ".ckpt", ".safetensors", ".part", ".md5", ".sha256", ".url", ".lnk")
-BESIDE += (".pts", ".license", "license", "licence", "readme", "copying")
-UNPACK = (".rar", ".7z", ".tar", ".tgz", ".tar.gz", ".gz", ".tar.bz2", ".tbz2", ".bz2", ".tar.xz")
-UNPACK += (".txz", ".xz", ".zst", ".tar.zst", ".zip", ".z01", ".001")
-TABLES = (
-    ".parquet",
-    ".arrow",
-    ".feather",
-    ".tfrecord",
-    ".tfrecords",
-    ".h5",
-    ".hdf5",
-    ".npz",
-    ".npy",
-)
-TABLES += (".mat", ".mdb", ".lmdb", ".pkl", ".pickle", ".bin", ".rec")
+BESIDE: tuple[str, ...] = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml")
+BESIDE += (".toml", ".md", ".rst", ".html", ".htm", ".pdf", ".log", ".ini", ".db", ".lock", ".py")
+BESIDE += (".ipynb", ".sh", ".bat", ".pth", ".pt", ".ckpt", ".safetensors", ".part", ".md5")
+BESIDE += (".sha256", ".url", ".lnk", ".pts", ".license", "license", "licence", "readme", "copying")
+UNPACK: tuple[str, ...] = (".rar", ".7z", ".tar", ".tgz", ".tar.gz", ".gz", ".tar.bz2", ".tbz2")
+UNPACK += (".bz2", ".tar.xz", ".txz", ".xz", ".zst", ".tar.zst", ".zip", ".z01", ".001")
+TABLES: tuple[str, ...] = (".parquet", ".arrow", ".feather", ".tfrecord", ".tfrecords", ".h5")
+TABLES += (".hdf5", ".npz", ".npy", ".mat", ".mdb", ".lmdb", ".pkl", ".pickle", ".bin", ".rec")
 # Folders that say which split their pictures belong to: train, val_images, "test set", train-0.zip.
 BESIDE_SPLIT = "(?:set|images?|imgs?|faces?|data|photos?|pictures?|split)?"
 SPLIT_FOLDER = re.compile(
@@ -248,7 +227,8 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     if passed_over:
         notes.append(f"Passed over {_listed(passed_over)}.{_advice(passed_over)}")
 
-    repeats, ids = "held out", [picture.id for picture in pictures]
+    repeats: Rule = "held out"
+    ids = [picture.id for picture in pictures]
     partition = parse_partition(*listed) if listed else {}
     if listed and listed[0].startswith("../") and not any(match(partition, ids)):
         listed = None  # it lies beside the folder, and belongs to another one there
@@ -258,17 +238,18 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
         splits, told = by_folder
     else:
         repeats = "once"
-        splits = _splits_by_hash(ids)
+        splits = [*_splits_by_hash(ids)]
         told = [f"Without {PARTITION}.txt, faces are split 80/10/10 by a hash of their names."]
     notes += told
 
     order = [row for row, split in enumerate(splits) if split is not None]
     order.sort(key=lambda row: (splits[row], pictures[row].id))
-    splits = [splits[row] for row in order]
+    kept = [splits[row] for row in order]
     pictures = [pictures[row] for row in order]
     ids = [picture.id for picture in pictures]
 
-    names, attributes = (), np.zeros((len(ids), 0), np.float32)
+    names: tuple[str, ...] = ()
+    attributes = np.zeros((len(ids), 0), np.float32)
     if described:
         names, values = parse_attributes(*described)
         keys = match(values, ids)
@@ -277,9 +258,8 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     if described:
         unknown = [""] * len(names)
         table = np.array([unknown if key is None else values[key] for key in keys], "U2")
-        attributes = np.select(
-            [table == "1", table == "-1"], np.float32([1, -1]), np.float32("nan")
-        )
+        attributes = np.full(table.shape, np.nan, np.float32)
+        attributes[table == "1"], attributes[table == "-1"] = 1, -1
         if missing := keys.count(None):
             notes.append(f"{described[0]} lacks {missing:,} of the pictures: attributes NaN.")
 
@@ -287,7 +267,7 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
     return Recipe(
         name=name,
         ids=np.array(ids),
-        splits=np.array(splits, np.uint8),
+        splits=np.array(kept, np.uint8),
         attributes=attributes,
         attribute_names=names,
         notes=(*notes, *told),
@@ -298,7 +278,7 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
 
 def _members(name: str, archive: zipfile.ZipFile, passed_over: Counter) -> list[Picture]:
     """The pictures of a zip; of two members of one name the later counts, as when unpacking."""
-    found = {}
+    found: dict[str, Picture] = {}
     for member in archive.infolist():
         inner = clean(member.filename)
         if inner.endswith("/") or _is_hidden(inner):
@@ -321,10 +301,11 @@ def _named(pictures: list[Picture], annotated: bool) -> tuple[list[Picture], lis
     Elsewhere men/000001.jpg and women/000001.jpg are two pictures: if any two share an id, all
     keep their whole paths, with the name of their zip.
     """
-    renamed = [
-        p._replace(id=face_id(clean(p.path.filename) if p.archive else p.id)) for p in pictures
+    names = [
+        clean(p.path.filename) if isinstance(p.path, zipfile.ZipInfo) else p.id for p in pictures
     ]
-    first = {}
+    renamed = [p._replace(id=face_id(name)) for p, name in zip(pictures, names, strict=True)]
+    first: dict[str, Picture] = {}
     for picture in renamed:
         first.setdefault(picture.id, picture)
     repeats = len(pictures) - len(first)

@@ -40,8 +40,10 @@ VALUES = _Words(
         **dict.fromkeys(("", "nan", "na", "n/a", "null", "none", "?"), ""),
     }
 )
-ID_COLUMNS = ("image_id", "image", "image_name", "img", "id", "file", "filename", "file_name")
-ID_COLUMNS += ("name", "path", "picture")
+ID_COLUMNS: tuple[str, ...] = (
+    *("image_id", "image", "image_name", "img", "id", "file", "filename", "file_name"),
+    *("name", "path", "picture"),
+)
 SPLIT_COLUMNS = ("partition", "split", "set", "subset")
 INDEX_COLUMNS = ("", "index", "unnamed: 0")
 CORRECT = "Correct that line, or move the file away to do without it."
@@ -74,7 +76,8 @@ def parse_partition(name: str, text: bytes) -> dict[str, int]:
         With the file's name and the line's number, where a line is not an id and a split.
     """
     partition: dict[str, int] = {}
-    id_column = split_column = None
+    id_column: int | None = None
+    split_column = -1
     for first, (number, fields, line) in enumerate(_rows(name, text)):
         if not first and len(fields) == 1 and fields[0].isdigit():
             continue  # the number of rows
@@ -113,7 +116,10 @@ def parse_attributes(name: str, text: bytes) -> tuple[tuple[str, ...], dict[str,
     InputError
         With the file's name and the line's number, where a line does not fit the header.
     """
-    header, names, columns, values = [], (), [], {}
+    header: list[str] = []
+    names: tuple[str, ...] = ()
+    columns: list[int] = []
+    values: dict[str, list[str]] = {}
     zero = minus = 0  # the first lines that hold a 0 and a -1
     for number, fields, line in _rows(name, text):
         if not header:

@@ -6,10 +6,10 @@ import warnings
 import zipfile
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from io import BytesIO
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
@@ -23,8 +23,9 @@ SIDE = 64
 CELEBA_SIZE = (178, 218)
 CELEBA_CROP = (15, 35, 163, 183)  # the central 148x148: the face with little background
 MAX_PIXELS = 50_000_000
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp")
+SUFFIXES += (".tif", ".tiff", ".gif")
 if features.check("avif"):
     FORMATS, SUFFIXES = (*FORMATS, "AVIF"), (*SUFFIXES, ".avif")
 CHUNK = 64  # pictures per task of the pool
@@ -64,8 +65,8 @@ class Picture(NamedTuple):
         OSError
             If the drive does not give it.
         """
-        if self.archive:
-            return read_member(self.archive, self.path)
+        if isinstance(self.path, zipfile.ZipInfo):
+            return read_member(cast(zipfile.ZipFile, self.archive), self.path)
         with open(self.path, "rb", buffering=0) as file:
             if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
                 raise InputError(f"too large: {size:,} bytes")
@@ -119,7 +120,7 @@ def upright(image: Image.Image) -> Image.Image:
     if image.format == "JPEG" and "exif" not in image.info and "xmp" not in image.info:
         return image
     try:
-        turn = UPRIGHT.get(image.getexif().get(0x0112))
+        turn = UPRIGHT.get(image.getexif().get(0x0112, 1))
     except Exception:  # a damaged EXIF; PIL may raise nearly anything
         return image
     return image if turn is None else image.transpose(turn)
@@ -196,7 +197,9 @@ def decode(
         If a picture could not be read for a reason that may pass.
     """
     workers = workers or _cores()
-    waiting = deque()  # kept short, so that a slow disk does not fill the memory
+    waiting: deque[Future[list[bytes | Exception]]] = (
+        deque()
+    )  # kept short, so that a slow disk does not fill the memory
     with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # of odd tags in sound pictures
         for start in range(0, len(pictures), CHUNK):

@@ -37,7 +37,8 @@ def sift(
     stays : ndarray of bool, shape (n,)
     notes : list of str
     """
-    stays, notes = np.ones(len(splits), bool), []
+    stays = np.ones(len(splits), bool)
+    notes: list[str] = []
     if rule == "ignored":
         return stays, notes
     alike = defaultdict(list)

@@ -6,6 +6,7 @@ import re
 import struct
 import zipfile
 from pathlib import Path
+from typing import cast
 
 from vae_lib.errors import InputError
 
@@ -77,7 +78,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         if min((member.header_offset for member in archive.infolist()), default=0) >= 0:
             return archive
         archive.close()
-        reason = zipfile.BadZipFile("it names members before the file's first byte")
+        reason: Exception = zipfile.BadZipFile("it names members before the file's first byte")
     except OSError as error:
         if is_passing(error):
             raise InputError(f"Could not read {path}: {error.strerror}.") from error
@@ -140,8 +141,9 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
             if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 return file.read(member.file_size + 1)
             # Of these two packings read() unpacks as much as it may read, whatever comes of it.
-            file.MAX_N = file.MIN_READ_SIZE = PIECE
-            return b"".join(iter(lambda: file.read1(-1), b""))
+            unpacked = cast(zipfile.ZipExtFile, file)
+            unpacked.MAX_N = unpacked.MIN_READ_SIZE = PIECE
+            return b"".join(iter(lambda: unpacked.read1(-1), b""))
     except Exception as error:  # zipfile raises a dozen kinds
         if is_passing(error):
             raise
@@ -159,8 +161,8 @@ def _kind(head: bytes) -> str:
     return next((kind for start, kind in KINDS if head.startswith(start)), "another file")
 
 
-def verify_list(path: Path, md5: str) -> None:
-    """Check that an annotation list is no web page, and has the published MD5 sum.
+def verify_list(path: Path, md5: str | None) -> None:
+    """Check that an annotation list is no web page, and has this MD5 sum, where one is given.
 
     Raises
     ------
@@ -168,7 +170,7 @@ def verify_list(path: Path, md5: str) -> None:
         If it is or has not.
     """
     refuse_page(_head(path), str(path))
-    if (found := _md5(path)) != md5:
+    if md5 is not None and (found := _md5(path)) != md5:
         raise InputError(f"{path} has the MD5 sum {found}, expected CelebA's own {md5}.")
 
 
