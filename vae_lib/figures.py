@@ -222,8 +222,8 @@ def rate_distortion(
     Parameters
     ----------
     results : sequence of dict
-        As `vae_lib.study.sweep.sweep` returns them; one point each, one colour for each setting, a line
-        through the settings of each objective.
+        As `vae_lib.study.sweep.sweep` returns them; one point each, one colour for each setting,
+        a line through the settings of each objective.
     linear : sequence of dict
         Linear VAEs, with ``kl`` (nats) and ``psnr`` (dB), as `vae_lib.pca.measure_pca` places
         principal components. They have no excess nats under Bernoulli pixels.
@@ -276,7 +276,8 @@ def kl_spectrum(results: Sequence[dict[str, Any]], threshold: float = 0.1) -> Fi
     Parameters
     ----------
     results : sequence of dict
-        As `vae_lib.study.sweep.sweep` returns them, with ``kl_per_dimension`` (nats); one line each.
+        As `vae_lib.study.sweep.sweep` returns them, with ``kl_per_dimension`` (nats); one line
+        each.
     threshold : float
         Drawn as the level above which a dimension counts as active, nats.
     """
