@@ -13,14 +13,14 @@ from numpy.random import Generator
 
 from vae_lib import figures
 from vae_lib.checkpoint import load_weights, validation_kl
-from vae_lib.config import TrainConfig, VAEConfig
+from vae_lib.config import VAEConfig
 from vae_lib.evaluation import evaluate
 from vae_lib.explorer import explore
 from vae_lib.faces.dataset import Faces
 from vae_lib.gallery import Gallery
 from vae_lib.pretrained import FOLDER, load_pretrained
 from vae_lib.study import read_runs, summarise
-from vae_lib.training import train
+from vae_lib.training import TrainConfig, train
 
 RESULTS = Path(__file__).parents[1] / "results"
 STRANGE = (

@@ -25,8 +25,8 @@ import torch
 import torchmetrics.functional.image  # noqa: F401 - what a run would import itself
 
 import vae_lib.cli
-import vae_lib.reports
 import vae_lib.study.sweep
+import vae_lib.training.watch
 
 SIZES = ["--synthetic-count=180", "--latent-size=3", "--batch-size=16", "--channels", *"4444"]
 SMALL = ["--faces", "synthetic", *SIZES, "--device", "cpu"]

@@ -23,10 +23,10 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from vae_lib import figures
-from vae_lib.checkpoint import write_atomically
 from vae_lib.config import LABELS
 from vae_lib.evaluation import psnr
 from vae_lib.faces.batches import to_pixels
+from vae_lib.files import write_atomically
 from vae_lib.gallery import Gallery
 from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
 from vae_lib.study import (

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae_lib import checkpoint
+from vae_lib import files
 from vae_lib.checkpoint import (
     RUN_STATE,
     load,
@@ -24,9 +24,9 @@ from vae_lib.checkpoint import (
     save,
     save_weights,
     weights_name,
-    write_atomically,
 )
 from vae_lib.errors import InputError
+from vae_lib.files import write_atomically
 from vae_lib.model import VAEConfig
 
 
@@ -151,8 +151,9 @@ def test_a_write_replaces_the_whole_file_and_leaves_no_other(tmp_path):
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from vae_lib.checkpoint import write_atomically
+from vae_lib.files import write_atomically
 from vae_lib.errors import InputError
+from vae_lib.files import write_atomically
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
@@ -335,7 +336,7 @@ def test_a_writer_whose_temporary_file_was_taken_for_a_leftover_writes_again(tmp
             os.unlink(source)
         real(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "replace", replace)
+    monkeypatch.setattr(files.os, "replace", replace)
     write_atomically(tmp_path / "file", b"whole")
     assert (tmp_path / "file").read_bytes() == b"whole"
     assert len(calls) == 2

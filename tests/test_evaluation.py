@@ -55,7 +55,7 @@ def test_the_size_of_a_batch_changes_no_measure(model, faces, batch_size):
 
 
 def test_validation_and_training_use_one_definition(model, faces):
-    from vae_lib.step import Step
+    from vae_lib.training.step import Step
 
     images = faces.images[:32]
     measured = evaluate(model, images)

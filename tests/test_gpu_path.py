@@ -39,7 +39,7 @@ def losses(run):
 @pytest.fixture
 def float32(monkeypatch):
     """Also on CPUs that are faster in bf16, whose rounding is not the pretended GPU's."""
-    monkeypatch.setattr("vae_lib.step.faster_in_bfloat16", lambda device: False)
+    monkeypatch.setattr("vae_lib.training.step.faster_in_bfloat16", lambda device: False)
 
 
 @pytest.fixture(scope="module")

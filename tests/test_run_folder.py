@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from tests.conftest import SMALL
-from vae_lib import checkpoint, run_folder
+from vae_lib import files as disk
 from vae_lib.checkpoint import load_weights
 from vae_lib.errors import InputError
-from vae_lib.reports import EpochGrids
-from vae_lib.run_folder import RunFolder
-from vae_lib.training import TrainConfig, train
+from vae_lib.training import TrainConfig, run_folder, train
+from vae_lib.training.run_folder import RunFolder
+from vae_lib.training.watch import EpochGrids
 
 CONFIG = TrainConfig(epochs=2, batch_size=16, model=SMALL)  # ten steps an epoch
 
@@ -66,13 +66,11 @@ def test_a_run_cut_at_any_write_ends_with_the_files_of_an_uninterrupted_one(
         if calls == (cut + 1) // 2:
             if cut % 2:  # before the file has its name, or right after
                 real(source, target)
-            monkeypatch.setattr(
-                checkpoint.os, "unlink", lambda path: None
-            )  # as a kill: no cleaning
+            monkeypatch.setattr(disk.os, "unlink", lambda path: None)  # as a kill: no cleaning
             raise Cut
         real(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "replace", replace_or_die)
+    monkeypatch.setattr(disk.os, "replace", replace_or_die)
     out = tmp_path / "run"
     with suppress(Cut):
         run(out, few)
@@ -200,9 +198,9 @@ def test_a_full_disk_asks_to_resume_where_there_is_something_to_resume(tmp_path,
         raise OSError(28, "No space left on device")
 
     folder = RunFolder(tmp_path / "run", "vae_synthetic.pth", resume=False)
-    for module in (checkpoint, run_folder):
+    for module in (disk, run_folder):
         monkeypatch.setattr(module.os, "fsync", full)
     with pytest.raises(InputError, match=r"free at least 1 MB there and resume the run\."):
         folder.save({}, {"step": 0}, [])
     with pytest.raises(InputError, match=r"free at least 1 MB there and try again\."):
-        checkpoint.write_atomically(tmp_path / "samples.png", b"picture")
+        disk.write_atomically(tmp_path / "samples.png", b"picture")

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from tests.conftest import SMALL
-from vae_lib import checkpoint, run_folder, step, training
+from vae_lib import checkpoint, files
 from vae_lib.checkpoint import load_weights
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import open_faces
-from vae_lib.training import TrainConfig, Training, train
+from vae_lib.training import TrainConfig, Training, loop, run_folder, step, train
 
 CONFIG = TrainConfig(epochs=2, batch_size=8, model=SMALL)  # 20 steps per epoch
 TESTS = Path(__file__).parent
@@ -26,7 +26,7 @@ TESTS = Path(__file__).parent
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch):
-    monkeypatch.setattr(training, "LOG_EVERY", 6)
+    monkeypatch.setattr(loop, "LOG_EVERY", 6)
 
 
 def without_speed(history: list[dict]) -> list[dict]:
@@ -51,7 +51,7 @@ def finished(faces, tmp_path_factory):
     """An uninterrupted run and its folder."""
     out = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "LOG_EVERY", 6)
+        patch.setattr(loop, "LOG_EVERY", 6)
         return train(CONFIG, faces, out, device="cpu", checkpoint_seconds=0), out
 
 
@@ -140,7 +140,7 @@ def test_a_run_cut_at_any_write_resumes_bit_by_bit(finished, faces, tmp_path, mo
             raise PowerCut
         real(handle)
 
-    for module in (checkpoint, run_folder):
+    for module in (files, run_folder):
         monkeypatch.setattr(module.os, "fsync", fsync)
     with pytest.raises(PowerCut):
         train(CONFIG, faces, tmp_path, device="cpu", checkpoint_seconds=0)
@@ -159,10 +159,10 @@ from pathlib import Path
 import torch
 from tests.conftest import small_faces
 from tests.test_training import CONFIG
-from vae_lib import training
+from vae_lib.training import loop
 torch.set_num_threads(int(sys.argv[2]))
-training.LOG_EVERY = 6
-training.train(CONFIG, small_faces(), Path(sys.argv[1]), device="cpu", checkpoint_seconds=0,
+loop.LOG_EVERY = 6
+loop.train(CONFIG, small_faces(), Path(sys.argv[1]), device="cpu", checkpoint_seconds=0,
                callbacks=[lambda run, event: print(event, run.step, flush=True) or
                           __import__("time").sleep(0.2)])
 """
@@ -513,7 +513,7 @@ def test_two_processes_average_the_gradients_of_their_halves_of_the_batch(faces,
 def test_training_needs_nothing_beyond_pytorch_and_numpy():
     heavy = "matplotlib, sklearn, ipywidgets, torchvision, torchmetrics, IPython, scipy"
     code = (
-        "import sys, vae_lib.training, vae_lib.faces\n"
+        "import sys, vae_lib.training.loop, vae_lib.faces\n"
         f"print([name for name in {heavy.split(', ')} if name in sys.modules])"
     )
     found = subprocess.run(

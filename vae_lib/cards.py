@@ -7,8 +7,9 @@ it is typed but what eyes saw.
 from dataclasses import asdict
 from typing import Any
 
-from vae_lib.config import READ_BY, TrainConfig, setting_of
+from vae_lib.config import READ_BY, setting_of
 from vae_lib.gallery import Gallery
+from vae_lib.training.config import TrainConfig
 
 CELEBA_DATA = """\
 CelebA (Liu et al. 2015, "Deep Learning Face Attributes in the Wild"), aligned and cropped to

@@ -1,20 +1,13 @@
-"""Files that survive: weights to share, and the state of a run to go on from.
+"""Weights to share, and the state of a run to go on from; reading either never executes code."""
 
-A file appears under its name complete or not at all, and reading one never executes code.
-"""
-
-import errno
 import io
 import math
 import os
 import pickle
 import re
-import stat
-import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import date, time, timedelta
 from enum import Enum
@@ -28,10 +21,10 @@ import torch
 from vae_lib.config import VAEConfig
 from vae_lib.devices import memory_as_sentence
 from vae_lib.errors import InputError, foreign
+from vae_lib.files import write_atomically
 from vae_lib.model import VAE, unwrap
 
 WEIGHTS, RUN_STATE = "vae_lib weights", "vae_lib run state"
-TEMPORARY = ".part"
 
 
 def weights_name(faces: str, setting: float, word: str = "beta") -> str:
@@ -45,130 +38,6 @@ def weights_name(faces: str, setting: float, word: str = "beta") -> str:
         return f"vae_{faces}.pth"
     name = f"{word}_{setting:g}.pth"
     return f"vae_{name}" if faces == "celeba" else f"vae_{faces}_{name}"
-
-
-def write_atomically(path: Path, content: bytes, then: str = "try again") -> None:
-    """Write a temporary file beside ``path``, force it to the disk, then rename it.
-
-    Missing folders are made. A link stays one: what it points to is written. A device or a pipe
-    takes the bytes as they come.
-
-    Parameters
-    ----------
-    path : Path
-        Where the content shall stand.
-    content : bytes
-        All of it.
-    then : str
-        What goes on once there is room again on a full disk.
-
-    Raises
-    ------
-    InputError
-        If the disk is full or the folder cannot be written; what stood there before still does.
-    """
-    path = Path(path)
-    with writing(path, len(content), then):
-        if _takes_bytes_itself(path):
-            path.write_bytes(content)
-            return
-        path = Path(os.path.realpath(path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for last in (False, True):
-            try:
-                _put(path, content)
-                break
-            except FileNotFoundError:  # another writer took the temporary file for a leftover
-                if last:
-                    raise
-        _sync_folder(path.parent)
-
-
-def _put(path: Path, content: bytes) -> None:
-    for leftover in _leftovers(path.parent, path.name):  # of a write that was killed
-        leftover.unlink(missing_ok=True)
-    handle, temporary = tempfile.mkstemp(TEMPORARY, _prefix(path.name), path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; weights are shared like any other file.
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-
-
-def _takes_bytes_itself(path: Path) -> bool:
-    """Whether a file is no regular one, or a name for what the process has open."""
-    if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
-        return True
-    return path.exists() and not (path.is_file() or path.is_dir())
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Remove what killed writes left in a folder; nobody may be writing there."""
-    for leftover in _leftovers(folder):
-        leftover.unlink(missing_ok=True)
-
-
-def _prefix(name: str) -> str:
-    return f".{name[:100]}."  # a file's name has at most 255 bytes
-
-
-def _leftovers(folder: Path, name: str | None = None) -> list[Path]:
-    start = "." if name is None else _prefix(name)
-    with os.scandir(folder) as entries:
-        return [
-            Path(entry)
-            for entry in entries
-            if entry.name.startswith(start) and entry.name.endswith(TEMPORARY)
-        ]
-
-
-@contextmanager
-def writing(path: Path, size: int = 0, then: str = "try again") -> Iterator[None]:
-    """Turn a write that fails into a sentence: what is in the way, what is intact, what to do."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = (
-            f"free at least {max(1, 2 * size >> 20)} MB there and {then}"
-            if full
-            else "choose a folder that exists and that you may write to"
-        )
-        kept = "; what stood there before is intact" if path.is_file() else ""
-        raise InputError(f"Could not write {path}: {error.strerror}{kept}; {advice}.") from error
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn a file that cannot be read into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"Could not read {path}: {error.strerror}; check the path.") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the system lets a folder be synced."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def save(path: Path, kind: str, content: dict[str, Any], then: str = "try again") -> None:

@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
-from vae_lib.config import READ_BY, TrainConfig, VAEConfig, check_seed, setting_of
+from vae_lib.config import READ_BY, VAEConfig, check_seed, setting_of
 from vae_lib.console import INTERRUPTED, quiet_interrupts, say, spell_what_consoles_lack
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import Faces, open_faces
+from vae_lib.training.config import TrainConfig
 
 # PyTorch takes seconds to import: only what runs after the arguments are read may import it.
 
@@ -128,7 +129,7 @@ class Train:
             train(self.recipe, faces, out, resume=self.resume, device=device)
             leave_processes()
             return
-        from vae_lib.reports import EpochGrids, ProgressLine, write_results
+        from vae_lib.training.watch import EpochGrids, ProgressLine, write_results
 
         def announce(training: Training, event: Event) -> None:
             if event == "start":
@@ -190,8 +191,8 @@ class Sweep:
 
     def run(self) -> None:
         from vae_lib.devices import choose_device
-        from vae_lib.reports import EpochGrids, ProgressLine
         from vae_lib.study.sweep import sweep
+        from vae_lib.training.watch import EpochGrids, ProgressLine
 
         recipe = TrainConfig(
             objective=self.objective,
@@ -246,9 +247,9 @@ class Evaluate:
     """cuda, mps or cpu; the fastest one if left out."""
 
     def run(self) -> None:
-        from vae_lib.checkpoint import write_atomically
         from vae_lib.devices import choose_device
         from vae_lib.evaluation import evaluate
+        from vae_lib.files import write_atomically
         from vae_lib.pretrained import image_ids, load_model
 
         check_seed(self.seed)
@@ -292,7 +293,7 @@ class Plot:
         from vae_lib.latent import encode_images
         from vae_lib.model import check_finite
         from vae_lib.pretrained import load_model
-        from vae_lib.reports import save_figure
+        from vae_lib.training.watch import save_figure
 
         check_seed(self.seed)
         model, metadata = load_model(self.weights)

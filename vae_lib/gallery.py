@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from vae_lib.attributes import attribute_directions, is_label, score_attributes, usable
-from vae_lib.checkpoint import write_atomically
 from vae_lib.errors import InputError, foreign
 from vae_lib.faces.dataset import Faces
+from vae_lib.files import write_atomically
 from vae_lib.latent import encode_images
 from vae_lib.model import VAE
 from vae_lib.objective import kl_per_dimension

@@ -8,9 +8,10 @@ import torch
 
 from vae_lib import pretrained
 from vae_lib.cards import card
-from vae_lib.checkpoint import load_weights, write_atomically
+from vae_lib.checkpoint import load_weights
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
+from vae_lib.files import write_atomically
 from vae_lib.gallery import make_gallery
 from vae_lib.sample_quality import reference_distances
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import SMALL
-from vae_lib import checkpoint
+from vae_lib import files
 from vae_lib.checkpoint import RUN_STATE, load, load_weights
 from vae_lib.disentanglement import mig, mutual_information, silence_collapsed
 from vae_lib.errors import InputError
@@ -69,16 +69,16 @@ def test_a_sweep_killed_between_the_weights_and_their_checkpoint_ends_the_run_fi
 ):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     sweep(RECIPE, faces, whole, (1,), (0,), device="cpu")
-    real, states = checkpoint.os.replace, []
+    real, states = files.os.replace, []
 
     def replace_or_die(source, target):
         states.append(target) if target.name == "checkpoint.pt" else None
         if len(states) == 2:  # the first is of step 0
-            monkeypatch.setattr(checkpoint.os, "unlink", lambda path: None)  # a kill cleans nothing
+            monkeypatch.setattr(files.os, "unlink", lambda path: None)  # a kill cleans nothing
             raise Killed
         real(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "replace", replace_or_die)
+    monkeypatch.setattr(files.os, "replace", replace_or_die)
     with pytest.raises(Killed):
         sweep(RECIPE, faces, cut, (1,), (0,), device="cpu")
     monkeypatch.undo()

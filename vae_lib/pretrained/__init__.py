@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vae_lib.checkpoint import load_weights, save_weights, write_atomically
+from vae_lib.checkpoint import load_weights, save_weights
 from vae_lib.errors import InputError, foreign
+from vae_lib.files import write_atomically
 from vae_lib.gallery import Gallery
 from vae_lib.model import VAE
 

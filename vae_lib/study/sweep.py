@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from vae_lib.checkpoint import differing, load_weights, weights_name, write_atomically
-from vae_lib.config import READ_BY, TrainConfig, setting_of
+from vae_lib.checkpoint import differing, load_weights, weights_name
+from vae_lib.config import READ_BY, setting_of
 from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
+from vae_lib.files import write_atomically
 from vae_lib.model import VAE
 from vae_lib.study.runs import read_run
 from vae_lib.training import Callback, train
+from vae_lib.training.config import TrainConfig
 
 # Faces on which disentanglement is measured. They are drawn anew, from a seed that no training
 # split is drawn from: a test split of 2,000 is too few.

@@ -10,11 +10,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from vae_lib import figures
-from vae_lib.checkpoint import write_atomically
 from vae_lib.errors import InputError
 from vae_lib.faces.dataset import Faces
+from vae_lib.files import write_atomically
 from vae_lib.latent import decode_images, encode_images
-from vae_lib.training import Event, Training
+from vae_lib.training.loop import Event, Training
 
 GRID = 32  # faces in each epoch's grids
 

@@ -17,15 +17,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vae_lib import checkpoint
-from vae_lib.config import TrainConfig
 from vae_lib.devices import choose_device, memory_as_sentence, processor_name
 from vae_lib.errors import InputError, TrainingStopped, foreign
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.batches import Batches
 from vae_lib.faces.dataset import Faces
 from vae_lib.model import VAE
-from vae_lib.run_folder import RunFolder
-from vae_lib.step import Step
+from vae_lib.training.config import TrainConfig
+from vae_lib.training.run_folder import RunFolder
+from vae_lib.training.step import Step
 
 LOG_EVERY = 50  # steps between looks at the loss: a look makes the CPU wait for the GPU
 TRAIN_SAMPLE = 2_000  # training faces on which each epoch measures what validation measures

@@ -11,6 +11,7 @@ import filelock
 
 from vae_lib import checkpoint
 from vae_lib.errors import InputError, foreign
+from vae_lib.files import clear_leftovers, reading, writing
 from vae_lib.model import VAE
 
 RESUME = "resume the run"  # what a full disk asks for once there is room
@@ -59,7 +60,7 @@ class RunFolder:
 
     def _take(self) -> None:
         """Make the folder, keep other processes out of it, and clear what killed writes left."""
-        with checkpoint.writing(self.path):
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             try:
                 self.lock.acquire(timeout=0)
@@ -70,7 +71,7 @@ class RunFolder:
             self.mark = self._marks(self.path / ".lock")
             for folder in (self.path, self.path / "epochs"):
                 if folder.is_dir():
-                    checkpoint.clear_leftovers(folder)
+                    clear_leftovers(folder)
 
     @staticmethod
     def _marks(file: Path) -> tuple[int, int] | None:
@@ -130,7 +131,7 @@ class RunFolder:
         if not self.state.exists():  # killed before the first checkpoint
             return None
         content = checkpoint.load(self.state, checkpoint.RUN_STATE)
-        with checkpoint.reading(self.history):
+        with reading(self.history):
             lines = self.history.read_bytes() if self.history.exists() else b""
         mend = "Restore it, or choose another --out"
         with foreign(f"{self.state} was changed since it was written", mend):
@@ -180,7 +181,7 @@ class RunFolder:
         new = history[self.records :]
         lines = "".join(json.dumps(record) + "\n" for record in new).encode()
         with (
-            checkpoint.writing(self.history, len(lines), RESUME),
+            writing(self.history, len(lines), RESUME),
             self.history.open("ab") as file,
         ):
             # Lines that a killed run wrote after its last checkpoint were trained again since.
