@@ -77,7 +77,7 @@ def rank(path: Path) -> int:
         return 4
     if path.name == "test_book_pages.py":  # which builds the book
         return 0
-    if path.suffix == ".ipynb" or path.name == "test_training.py":
+    if path.suffix == ".ipynb" or path.name == "test_loop.py":
         return 1
     return 2 if path.parent.name == "browser" else 3
 

@@ -21,7 +21,7 @@ from vae_lib.faces import open_faces
 from vae_lib.training import TrainConfig, Training, loop, run_folder, step, train
 
 CONFIG = TrainConfig(epochs=2, batch_size=8, model=SMALL)  # 20 steps per epoch
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +158,7 @@ import sys
 from pathlib import Path
 import torch
 from tests.conftest import small_faces
-from tests.test_training import CONFIG
+from tests.training.test_loop import CONFIG
 from vae_lib.training import loop
 torch.set_num_threads(int(sys.argv[2]))
 loop.LOG_EVERY = 6
@@ -171,7 +171,7 @@ loop.train(CONFIG, small_faces(), Path(sys.argv[1]), device="cpu", checkpoint_se
 def test_a_run_killed_with_sigkill_in_mid_epoch_resumes_bit_by_bit(finished, faces, tmp_path):
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path / "run"), str(torch.get_num_threads())],
-        cwd=TESTS.parent,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -459,7 +459,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from tests.conftest import small_faces
-from tests.test_training import CONFIG
+from tests.training.test_loop import CONFIG
 from vae_lib.training import Training, train
 
 dist.init_process_group("gloo")
@@ -479,8 +479,8 @@ def test_two_processes_average_the_gradients_of_their_halves_of_the_batch(faces,
     subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
          str(script), str(tmp_path)],
-        cwd=TESTS.parent,
-        env=os.environ | {"PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"},
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         check=True,
         timeout=240,
     )  # fmt: skip
