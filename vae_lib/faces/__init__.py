@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -13,7 +13,16 @@ from vae_lib.faces.cache import Recipe, open_cached
 from vae_lib.faces.celeba import find_source, read_source
 from vae_lib.faces.dataset import SPLITS, Faces
 
+if TYPE_CHECKING:
+    from vae_lib.faces.synthetic import Proportions
+
 __all__ = ["SPLITS", "Faces", "open_faces"]
+
+OLDER_KEYS = {
+    "synthetic 20000 seed 0 renderer 1 ": (
+        "7b5706e1225c2052b1fd3c04d4af98110eb8f1efe4c118aecc0ff7a6e4ab0ac9"
+    )
+}
 
 
 def open_faces(
@@ -21,6 +30,7 @@ def open_faces(
     *,
     kind: Literal["auto", "images", "synthetic"] = "auto",
     synthetic_count: int = 20_000,
+    proportions: "Proportions | None" = None,
     cache: Path | None = None,
     strict: bool = False,
     workers: int | None = None,
@@ -37,6 +47,8 @@ def open_faces(
         ``"auto"`` draws them only if there is neither `data` nor ``CELEBA_ROOT``.
     synthetic_count : int
         How many synthetic faces to draw, from seed 0; the first 80 % are for training.
+    proportions : Proportions, optional
+        Of synthetic faces: sizes that an experiment changes; the course's faces by default.
     cache : Path, optional
         Where the prepared faces are kept (12,288 bytes each); by default ``$VAE_LIB_CACHE``,
         else the user's cache folder.
@@ -80,16 +92,18 @@ def open_faces(
             "There are no faces yet: get CelebA with `vae download celeba`, name a folder with "
             "`--data DIR` or CELEBA_ROOT, or draw some with `--faces synthetic`."
         )
-    return _open_synthetic(synthetic_count, cache)
+    return _open_synthetic(synthetic_count, proportions, cache)
 
 
-def _open_synthetic(count: int, cache: Path | None) -> Faces:
+def _open_synthetic(count: int, proportions: "Proportions | None", cache: Path | None) -> Faces:
     from vae_lib.faces import synthetic
 
     if count < 10:
         raise InputError(f"{count} synthetic faces cannot be split 80/10/10; draw 10 or more.")
-    code = Path(synthetic.__file__).read_bytes()
-    key = hashlib.sha256(b"synthetic %d seed 0 " % count + code).hexdigest()
+    look = proportions or synthetic.USUAL
+    drawn = f"synthetic {count} seed 0 renderer {synthetic.RENDERER} {look.word}"
+    # Caches older than the renderer's number: the bytes of the renderer's file were in their key.
+    key = OLDER_KEYS.get(drawn) or hashlib.sha256(drawn.encode()).hexdigest()
 
     def read() -> Recipe:
         factors = synthetic.draw_factors(count, seed=0)
@@ -100,7 +114,7 @@ def _open_synthetic(count: int, cache: Path | None) -> Faces:
             attributes=factors,
             attribute_names=tuple(factor.name for factor in synthetic.FACTORS),
             notes=(),
-            images=_drawn(factors),
+            images=_drawn(factors, look),
         )
 
     return open_cached("synthetic", key, read, cache=cache)
@@ -111,9 +125,9 @@ def _bounds(count: int) -> list[int]:
     return [0, count * 8 // 10, count * 9 // 10, count]
 
 
-def _drawn(factors: np.ndarray) -> Iterator[list[bytes]]:
+def _drawn(factors: np.ndarray, look: "Proportions") -> Iterator[list[bytes]]:
     """Drawn a few at a time, so that a progress bar can move."""
     from vae_lib.faces.synthetic import render
 
     for start in range(0, len(factors), 128):
-        yield [image.tobytes() for image in render(factors[start : start + 128])]
+        yield [image.tobytes() for image in render(factors[start : start + 128], look)]

@@ -15,7 +15,7 @@ between the eyes, at the depth of the ears. Framing follows the centre-cropped, 
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -24,6 +24,39 @@ from torch import Tensor
 from vae_lib.errors import InputError
 
 SIZE = 64
+# Raised by hand whenever the same factors give other pictures: caches of drawn faces carry it.
+RENDERER = 1
+
+
+@dataclass(frozen=True)
+class Proportions:
+    """Sizes of painted parts relative to the course's faces: what an experiment may change.
+
+    >>> Proportions(mouth=1.5).word
+    'mouth 1.5'
+    """
+
+    mouth: float = 1.0
+    """Width, height and curve of the mouth, 0.25 to 1.6; larger ones leave the face."""
+    glasses: float = 1.0
+    """Lenses and the strength of rims, bridge and arms, 0.25 to 1.2."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("mouth", 1.6), ("glasses", 1.2)):
+            if not 0.25 <= getattr(self, name) <= most:
+                raise InputError(
+                    f"The proportion {name} is {getattr(self, name):g}; expected a number between "
+                    f"0.25 and {most:g}, 1 for the course's faces."
+                )
+
+    @property
+    def word(self) -> str:
+        """What differs from the course's faces, ``""`` where nothing does."""
+        changed = (f for f in fields(self) if getattr(self, f.name) != f.default)
+        return ", ".join(f"{f.name} {getattr(self, f.name):g}" for f in changed)
+
+
+USUAL = Proportions()
 
 
 @dataclass(frozen=True)
@@ -380,25 +413,25 @@ def _paint_brows(skin: Tensor, x: Tensor, y: Tensor, f: dict[str, Tensor], hair:
     _over(skin, skin * (0.16 + 0.35 * hair), 0.95 * brow)
 
 
-def _paint_mouth(skin: Tensor, x: Tensor, y: Tensor, f: dict[str, Tensor]) -> None:
+def _paint_mouth(skin: Tensor, x: Tensor, y: Tensor, f: dict[str, Tensor], size: float) -> None:
     smile, gap = f["smile"], f["mouth_opening"]
-    half = 6.2 + 1.8 * smile - 0.5 * gap
+    half = size * (6.2 + 1.8 * smile - 0.5 * gap)
     along = (x / half) ** 2
-    arch = (1 - along).clamp_(min=0)
-    line = 17.2 - 3.2 * smile * (along.clamp(max=1.3) - 0.45)
+    arch = size * (1 - along).clamp_(min=0)
+    line = 17.2 - size * 3.2 * smile * (along.clamp(max=1.3) - 0.45)
     top = line - 1.0 * gap * arch
     bottom = line + 5.2 * gap * arch
-    bow = top - arch * (1.7 - 0.5 * _blob(x, 0 * x, 1.5, 1.0))
+    bow = top - arch * (1.7 - 0.5 * _blob(x, 0 * x, size * 1.5, 1.0))
     _over(skin, skin * LIP_STAIN, _between(y, bow, bottom + 2.2 * arch))
     skin.mul_((1 - 0.25 * _between(y, bow, top))[:, None])  # the upper lip looks down
     inner = _between(y, top, bottom)
     _over(skin, MOUTH, inner)
-    _over(skin, TEETH * _dimmed(f), inner * _soft(top + 1.3 + 0.9 * smile - y))
+    _over(skin, TEETH * _dimmed(f), inner * _soft(top + size * 1.3 + size * 0.9 * smile - y))
     seam = _between(y, top - 0.4, top + 0.4) * _soft(half - x.abs())
     _over(skin, MOUTH, 0.75 * seam * (1 - 0.7 * gap))
 
 
-def _paint_glasses(picture: Tensor, f: dict[str, Tensor], rotation: Tensor) -> None:
+def _paint_glasses(picture: Tensor, f: dict[str, Tensor], rotation: Tensor, size: float) -> None:
     """Rims and lenses on a plane before the eyes, bent back a little at the temples."""
     r = rotation[..., None, None]
     straight = (LENS_Z - PIVOT[2] - r[:, 1, 2] * (LENSES.y - PIVOT[1])) - r[:, 0, 2] * LENSES.x
@@ -407,19 +440,21 @@ def _paint_glasses(picture: Tensor, f: dict[str, Tensor], rotation: Tensor) -> N
     depth -= 0.012 * x.clamp_(-17, 17).square_() / r[:, 2, 2]
     x, y = _head_coordinates(depth, rotation, LENSES, (0, 1))
     side = x.abs()
-    u, v = (side - EYE_X - 0.2) / 6.7, (y - 0.5) / 5.3
+    u, v = (side - EYE_X - 0.2) / (6.7 * size), (y - 0.5) / (5.3 * size)
     u, v = u * u, v * v
-    inside = 6 * (1 - (u * u + v * v + 1e-6).sqrt_().sqrt_())
+    inside = 6 * size * (1 - (u * u + v * v + 1e-6).sqrt_().sqrt_())
     on = f["glasses"]
     glint = _soft(0.8 - (side - EYE_X + 0.8 * y - 5).abs()) * _soft(inside - 1.0)
     _over(picture, LENS, on * (0.07 * _soft(inside) + 0.22 * glint))
     bow = 0.05 * x * x
-    bridge = _between(y, bow - 1.6, bow - 0.3) * _soft(2.8 - side)
-    rim = torch.maximum(_soft(0.7 - inside.abs()), bridge)
+    less = 1 - size
+    bow_top, bow_bottom = bow - (1.6 - 0.65 * less), bow - (0.3 + 0.65 * less)
+    bridge = _between(y, bow_top, bow_bottom) * _soft(2.8 + 6.7 * less - side)
+    rim = torch.maximum(_soft(0.7 * size - inside.abs()).clamp_(max=min(1.0, 1.4 * size)), bridge)
     _over(picture, FRAME * (1.1 - 0.06 * y)[:, None], on * rim)
 
 
-def _draw(factors: Tensor) -> Tensor:
+def _draw(factors: Tensor, look: Proportions) -> Tensor:
     """Factors (n, k) to light intensities (n, 3, 64, 64), painted from the back to the front."""
     f = {factor.name: factors[:, i, None, None] for i, factor in enumerate(FACTORS)}
     yaw, pitch, azimuth = (factors[:, :3] * DEGREE).unbind(1)
@@ -472,8 +507,9 @@ def _draw(factors: Tensor) -> Tensor:
     skin = _paint_skin(_skin_colour(f), x, y, f)
     _paint_eyes(skin[:, :, EYES], x[:, EYES], y[:, EYES], f)
     _paint_brows(skin[:, :, EYES], x[:, EYES], y[:, EYES], f, hair_colour)
-    _paint_mouth(skin[:, :, MOUTH_ROWS], x[:, MOUTH_ROWS], y[:, MOUTH_ROWS], f)
-    arm = _between(y, -1.6 + 0 * y, -0.4 + 0 * y) * _soft(x.abs() - 14) * _soft(z + 2)
+    _paint_mouth(skin[:, :, MOUTH_ROWS], x[:, MOUTH_ROWS], y[:, MOUTH_ROWS], f, look.mouth)
+    thin = 0.6 * look.glasses
+    arm = _between(y, -1 - thin + 0 * y, -1 + thin + 0 * y) * _soft(x.abs() - 14) * _soft(z + 2)
     _over(skin, FRAME, arm * f["glasses"])
     before = _soft(1.5 * (HEAD.of(seen.depth) - face.depth) * (HEAD.of(seen.normal[2]) + 0.2))
     hidden = before.mul_(parted).mul_(HEAD.of(covers))  # by the hair
@@ -487,18 +523,20 @@ def _draw(factors: Tensor) -> Tensor:
     if wearing.any():
         some = {name: values[wearing] for name, values in f.items()}
         eyes = LENSES.of(picture)[wearing]
-        _paint_glasses(eyes, some, turned[wearing])
+        _paint_glasses(eyes, some, turned[wearing], look.glasses)
         LENSES.of(picture)[wearing] = eyes
     return picture
 
 
-def render(factors: np.ndarray) -> np.ndarray:
+def render(factors: np.ndarray, look: Proportions = USUAL) -> np.ndarray:
     """Draw the faces with these factors.
 
     Parameters
     ----------
     factors : array, shape (k,) or (n, k)
         One column per entry of ``FACTORS``, in its order and within its ranges.
+    look : Proportions
+        The course's faces, unless an experiment wants larger mouths or smaller glasses.
 
     Returns
     -------
@@ -527,7 +565,7 @@ def render(factors: np.ndarray) -> np.ndarray:
 
     def draw(start: int) -> None:
         with torch.inference_mode():
-            light = _draw(torch.from_numpy(rows[start : start + CHUNK]))
+            light = _draw(torch.from_numpy(rows[start : start + CHUNK]), look)
             grey = light.clamp_(0, 1).sqrt_().mul_(255).add_(0.5).to(torch.uint8)
             images[start : start + CHUNK] = grey.permute(0, 2, 3, 1).numpy()
 
@@ -562,7 +600,9 @@ def _check(rows: np.ndarray) -> None:
             )
 
 
-def synthetic_faces(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def synthetic_faces(
+    n: int, seed: int = 0, look: Proportions = USUAL
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw faces from independent, uniform factors.
 
     Parameters
@@ -571,6 +611,8 @@ def synthetic_faces(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         How many faces. The first m of n faces are the same for every n.
     seed : int
         The same seed gives the same faces on every machine, to within one grey level.
+    look : Proportions
+        As in `render`.
 
     Returns
     -------
@@ -586,7 +628,7 @@ def synthetic_faces(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError(f"Asked for {n!r} faces; expected a whole number, 1 or more.")
     factors = draw_factors(n, seed)
-    return render(factors), factors
+    return render(factors, look), factors
 
 
 def draw_factors(n: int, seed: int) -> np.ndarray:
