@@ -17,8 +17,8 @@ from vae_lib.config import VAEConfig
 from vae_lib.evaluation import evaluate
 from vae_lib.explorer import explore
 from vae_lib.faces.dataset import Faces
-from vae_lib.gallery import Gallery
 from vae_lib.pretrained import FOLDER, load_pretrained
+from vae_lib.pretrained.gallery import Gallery
 from vae_lib.study import read_runs, summarise
 from vae_lib.training import TrainConfig, train
 

@@ -15,15 +15,10 @@ import numpy as np
 import torch
 from torchvision.transforms.functional import gaussian_blur
 
+from vae_lib.attribute_classifier import features, load_classifier
 from vae_lib.faces import open_faces
 from vae_lib.pretrained import load_pretrained
-from vae_lib.sample_quality import (
-    features,
-    frechet_distance,
-    load_classifier,
-    reference_distances,
-    sample_distance,
-)
+from vae_lib.sample_distance import frechet_distance, reference_distances, sample_distance
 
 
 def blurred(images: np.ndarray, sigma: float) -> np.ndarray:

@@ -188,10 +188,10 @@ def _check_outputs(path: Path) -> None:
 
 def stage(chosen: dict[str, Path]) -> Path:
     """Lay pages and notebooks out as they lie in the repository, and write what is generated."""
-    import report
-    import tables
+    import fragments
 
     from vae_lib.dark import darkened
+    from workshop import report
 
     source = BUILD / "source"
     shutil.rmtree(source, ignore_errors=True)
@@ -205,7 +205,7 @@ def stage(chosen: dict[str, Path]) -> Path:
     dark.mkdir()
     for name, draw in report.drawings().items():
         darkened(draw()).savefig(dark / name, dpi=report.DPI)
-    for name, text in tables.fragments().items():
+    for name, text in fragments.fragments().items():
         (generated / f"{name}.md").write_text(text, encoding="utf-8")
     for name, path in chosen.items():
         notebook = nbformat.read(path, as_version=4)

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from vae_lib.study import best_and_worst
+from workshop import report
 
 ROOT = Path(__file__).parent.parent
 BOOK = ROOT / "book"
@@ -36,16 +37,9 @@ def book(monkeypatch):
 
 @pytest.fixture
 def tables(book):
-    import tables
+    import fragments
 
-    return tables
-
-
-@pytest.fixture
-def report(book):
-    import report
-
-    return report
+    return fragments
 
 
 def numbers_of(markdown: str) -> list[list[str]]:
@@ -151,7 +145,7 @@ def results_in(folder: Path, *changes: dict) -> None:
         (folder / "celeba" / f"{number}_seed_{number}.json").write_text(json.dumps(result))
 
 
-def test_other_objectives_follow_with_the_number_that_they_are_known_by(tables, report, tmp_path):
+def test_other_objectives_follow_with_the_number_that_they_are_known_by(tables, tmp_path):
     others = [{"objective": "capacity", "capacity": 25.0}, {"objective": "beta-tcvae", "beta": 6}]
     results_in(tmp_path, *others, {"beta": 16})
     found = report.numbers(tmp_path)["celeba"]
@@ -160,7 +154,7 @@ def test_other_objectives_follow_with_the_number_that_they_are_known_by(tables, 
         assert named == ["β = 16", "β-TCVAE, β = 6", "C = 25 nats"]
 
 
-def test_other_files_among_the_results_are_left_alone(tables, report, tmp_path):
+def test_other_files_among_the_results_are_left_alone(tables, tmp_path):
     results_in(tmp_path, {"seed": 1}, {"seed": 0})
     (tmp_path / "celeba" / "list.json").write_text("[1]")
     found = report.numbers(tmp_path)
@@ -170,7 +164,7 @@ def test_other_files_among_the_results_are_left_alone(tables, report, tmp_path):
     assert tables.measured_on(found["synthetic"]) == ""
 
 
-def test_the_tables_show_what_stands_in_the_committed_results(tables, report):
+def test_the_tables_show_what_stands_in_the_committed_results(tables):
     found = report.numbers()
     for faces in ("celeba", "synthetic"):
         files = [json.loads(p.read_text()) for p in (ROOT / "results" / faces).rglob("*.json")]
@@ -194,7 +188,7 @@ def test_the_page_of_cards_has_the_card_of_every_model_in_the_box(tables):
             assert line.lstrip("#") in page
 
 
-# What `book/report.py` makes of the results.
+# What `workshop/report.py` makes of the results.
 
 
 def rounded(value):
@@ -206,17 +200,17 @@ def rounded(value):
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-def test_the_committed_numbers_and_the_readmes_tables_are_those_of_the_committed_runs(report):
+def test_the_committed_numbers_and_the_readmes_tables_are_those_of_the_committed_runs():
     committed = json.loads((ROOT / "results" / "numbers.json").read_text())
     readme = (ROOT / "README.md").read_text()
     found = json.loads(json.dumps(report.numbers()))
-    renew = "run `python book/report.py`"
+    renew = "run `python -m workshop report`"
     assert rounded(found) == rounded(committed), renew
-    assert report.with_tables(readme, report.readme_tables(found)) == readme, renew
+    assert report.with_tables(readme, report.readme_tables(found, report.gpu())) == readme, renew
 
 
 def test_with_several_seeds_the_tables_say_what_beta_explains_and_compare_at_equal_kl(
-    report, tables, tmp_path
+    tables, tmp_path
 ):
     (tmp_path / "synthetic").mkdir()
     base = json.loads((ROOT / "results" / "synthetic" / "beta_4_seed_0.json").read_text())
@@ -250,7 +244,7 @@ def test_with_several_seeds_the_tables_say_what_beta_explains_and_compare_at_equ
     assert ["MIG", "0.550 ± 0.071", "0.200 ± 0.000"] in rows
 
 
-def test_what_pages_and_notebooks_say_of_beta_and_seeds_is_what_the_runs_say(report, tables):
+def test_what_pages_and_notebooks_say_of_beta_and_seeds_is_what_the_runs_say(tables):
     found = report.numbers()["synthetic"]
     settings = [s for s in found["settings"] if s["objective"] == "beta-vae"]
     means = {s["setting"]: s["mean"] for s in settings}
@@ -293,14 +287,16 @@ def test_what_pages_and_notebooks_say_of_beta_and_seeds_is_what_the_runs_say(rep
         assert c["mean"] - c["beta_vae_mean"] < max(c["sd"], c["beta_vae_sd"])
 
 
-def test_every_setting_on_real_faces_stands_beside_its_linear_models(report):
+def test_every_setting_on_real_faces_stands_beside_its_linear_models():
     for setting in report.numbers()["celeba"]["settings"]:
         mean = setting["mean"]
-        assert setting["linear_vae"]["kl"] == pytest.approx(mean["kl"], abs=2), "report.py --pca"
+        assert setting["linear_vae"]["kl"] == pytest.approx(mean["kl"], abs=2), (
+            "workshop report --pca"
+        )
         assert setting["pca"]["psnr"] == pytest.approx(mean["psnr"], abs=1)
 
 
-def test_the_studys_models_in_the_box_are_the_best_and_the_worst_of_its_runs(report):
+def test_the_studys_models_in_the_box_are_the_best_and_the_worst_of_its_runs():
     betas = [run for run in report.runs_of("synthetic") if run.objective == "beta-vae"]
     shipped = report.shipped()
     for name, run in zip((report.BEST, report.WORST), best_and_worst(betas), strict=True):
@@ -309,12 +305,12 @@ def test_the_studys_models_in_the_box_are_the_best_and_the_worst_of_its_runs(rep
         assert kl == pytest.approx(run.measures["kl"], rel=1e-3)
 
 
-def test_every_figure_that_can_be_drawn_is_committed_and_explained(report, tables):
+def test_every_figure_that_can_be_drawn_is_committed_and_explained(tables):
     files = {path.name for path in (ROOT / "results" / "figures").glob("*_*.png")}
     assert set(report.drawings()) == files == {f"{name}.png" for name in tables.FIGURES} & files
 
 
-def test_a_setting_is_summarised_over_its_seeds(report, tmp_path):
+def test_a_setting_is_summarised_over_its_seeds(tmp_path):
     folder = tmp_path / "celeba"
     folder.mkdir()
     for name in ("beta_1_seed_0", "beta_4_seed_0"):
@@ -332,7 +328,7 @@ def test_a_setting_is_summarised_over_its_seeds(report, tmp_path):
     assert four["pca"] is None  # not measured here, so not claimed
 
 
-def test_a_readme_without_its_marks_is_not_touched(report):
+def test_a_readme_without_its_marks_is_not_touched():
     with pytest.raises(ValueError, match="0 blocks named celeba"):
         report.with_tables("no marks", {"celeba": "table"})
 

@@ -7,13 +7,13 @@ import pytest
 
 from tests.conftest import SMALL
 from vae_lib import explorer, figures
-from vae_lib.cards import card, options
 from vae_lib.checkpoint import save_weights
 from vae_lib.cli import Train
 from vae_lib.config import READ_BY, setting_of
 from vae_lib.errors import InputError
-from vae_lib.gallery import make_gallery
+from vae_lib.pretrained.gallery import make_gallery
 from vae_lib.training.config import TrainConfig
+from workshop.cards import card, options
 
 RECIPES = {
     "β = 4": TrainConfig(beta=4),

@@ -7,8 +7,8 @@ from IPython.core.formatters import DisplayFormatter
 
 from vae_lib import figures
 from vae_lib.errors import InputError
-from vae_lib.gallery import make_gallery
 from vae_lib.latent import decode_images, traverse
+from vae_lib.pretrained.gallery import make_gallery
 
 
 def test_a_mosaic_holds_every_image_in_reading_order():

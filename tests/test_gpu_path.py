@@ -19,9 +19,9 @@ from vae_lib.explorer import explore
 from vae_lib.faces.dataset import Faces
 from vae_lib.latent import decode_images, encode_images
 from vae_lib.pretrained import load_pretrained
-from vae_lib.sample_quality import train_classifier
 from vae_lib.study.sweep import sweep
 from vae_lib.training import TrainConfig, Training, train
+from workshop.classifier import train_classifier
 
 CONFIG = TrainConfig(epochs=2, batch_size=8, model=SMALL)
 RECIPES = {

@@ -14,24 +14,18 @@ import torch
 from torch.nn import functional as F
 
 from vae_lib.pretrained import load_gallery
+from workshop import report
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
-def report(monkeypatch):
-    """The module that makes tables of results, as the book's script sees it."""
+def tables(monkeypatch):
+    """The module that makes the book's tables, as the book's script sees it."""
     monkeypatch.syspath_prepend(str(ROOT / "book"))
-    import report
+    import fragments
 
-    return report
-
-
-@pytest.fixture
-def tables(report):
-    import tables
-
-    return tables
+    return fragments
 
 
 def cell(notebook: int, name: str) -> str:
@@ -46,11 +40,11 @@ def sentences(text: str) -> list[str]:
     return re.split(r"(?<=[.;|])\s", " ".join(text.split()))
 
 
-def test_the_run_with_the_largest_mig_is_no_beta_vae_so_each_page_says_of_which_runs_it_is(report):
+def test_the_run_with_the_largest_mig_is_no_beta_vae_so_each_page_says_of_which_runs_it_is():
     runs = report.runs_of("synthetic")
     largest = max(runs, key=lambda run: run.measures["mig"])
     assert largest.objective == "beta-tcvae"
-    pages = [ROOT / "README.md", ROOT / "book" / "tables.py", ROOT / "vae_lib" / "cards.py"]
+    pages = [ROOT / "README.md", ROOT / "book" / "fragments.py", ROOT / "workshop" / "cards.py"]
     pages += sorted((ROOT / "vae_lib" / "pretrained").glob("*.md"))
     texts = [page.read_text(encoding="utf-8") for page in pages] + [cell(3, "48")]
     said = [s for text in texts for s in sentences(text) if re.search("largest (and .*)?MIG", s)]
@@ -108,7 +102,7 @@ def test_no_comment_counts_another_papers_equations_as_a_notebooks_own():
     assert not [s for s in sources if re.search(r"Eq\. \d+ of notebook", s)]
 
 
-def test_against_the_linear_vae_means_and_samples_read_as_readme_and_results_say(report):
+def test_against_the_linear_vae_means_and_samples_read_as_readme_and_results_say():
     celeba = report.numbers()["celeba"]
     rows = celeba["equal_nats"]
     assert [row["setting"] for row in rows] == [1, 4, 10]
@@ -221,7 +215,7 @@ def results() -> str:
 
 
 @pytest.fixture
-def runs(report):
+def runs():
     return report.runs_of("synthetic")
 
 
@@ -241,7 +235,7 @@ def mean_of_factors(runs, beta: float, what: str, left_out: tuple[str, ...] = ()
     )
 
 
-def test_the_peak_of_mig_at_beta_8_is_that_of_glasses_alone(report, runs, results):
+def test_the_peak_of_mig_at_beta_8_is_that_of_glasses_alone(runs, results):
     betas, factors = (1, 2, 4, 8, 16), runs[0].factors
 
     def highest(what, left_out):
@@ -274,7 +268,7 @@ def test_the_peak_of_mig_at_beta_8_is_that_of_glasses_alone(report, runs, result
     assert sorted(told)[4] > 0.5
 
 
-def test_disentanglement_of_some_factors_is_dcis_formula_on_their_columns(report, runs):
+def test_disentanglement_of_some_factors_is_dcis_formula_on_their_columns(runs):
     row = next(r for r in report.numbers()["synthetic"]["by_factors"] if r["setting"] == 8)
     found = []
     for run in beta_vaes(runs, 8):
@@ -313,7 +307,7 @@ def test_the_ends_of_the_curve_are_beyond_doubt_and_neighbours_are_not(runs, res
     assert "beats β = 1 for every pair of seeds, by six of seven" in " ".join(cell(3, "54").split())
 
 
-def test_prices_of_a_nat_across_seeds_are_inside_as_often_as_notebook_3_says(report, runs):
+def test_prices_of_a_nat_across_seeds_are_inside_as_often_as_notebook_3_says(runs):
     def inside(runs, one, two):
         paid = [
             (b.measures["excess"] - a.measures["excess"]) / (a.measures["kl"] - b.measures["kl"])
@@ -385,7 +379,7 @@ def test_the_capacity_is_clearly_worse_in_two_scores_and_leads_in_none(runs, res
     assert f"p = {informativeness:.4f} and {score:.4f}; the other five are above 0.2" in results
 
 
-def test_mig_of_samples_is_that_of_the_file_whose_means_are_the_runs(runs, report, results):
+def test_mig_of_samples_is_that_of_the_file_whose_means_are_the_runs(runs, results):
     sampled = report.numbers()["synthetic"]["sampled"]
     low, *_, high = sorted(run.measures["mig"] for run in beta_vaes(runs))
     for name, mig in ((report.BEST, high), (report.WORST, low)):
@@ -404,7 +398,7 @@ def test_what_is_said_to_be_new_names_who_drew_in_a_page_before():
     assert all(f"{{{key}," in known for key in cited)
 
 
-def test_the_table_of_left_out_factors_is_the_mean_of_the_others(report, runs):
+def test_the_table_of_left_out_factors_is_the_mean_of_the_others(runs):
     rows = report.numbers()["synthetic"]["by_factors"]
     for row in rows:
         if row["objective"] != "beta-vae":

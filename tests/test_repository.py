@@ -23,7 +23,7 @@ PICTURES: dict[str, str] = {
             "results/figures/synthetic_information.png",
             "results/figures/synthetic_traversals.png",
         ),
-        "python book/report.py",
+        "python -m workshop report",
     ),
     # Faces of the gallery as the models decode them.
     "results/figures/explorer.png": "python benchmarks/explorer.py picture",

@@ -325,24 +325,6 @@ class Plot:
         save_figure(self.out or Path(f"{self.kind}.png"), figure)
 
 
-@dataclass(frozen=True)
-class Ship:
-    """Put a model into the box: float16 weights, test measures, gallery and card."""
-
-    weights: Positional[Path]
-    """A .pth file that vae train or vae sweep wrote."""
-    commit: str
-    """The commit whose code trained it."""
-    name: str | None = None
-    """Under which it will be loaded; the file's own by default."""
-    source: OmitArgPrefixes[FacesChoice] = field(default_factory=FacesChoice)
-
-    def run(self) -> None:
-        from vae_lib.shipping import ship
-
-        print(ship(self.weights, self.source.open(), self.commit, self.name))
-
-
 Command = (
     Annotated[Prepare, subcommand("prepare")]
     | Annotated[Download, subcommand("download")]
@@ -350,7 +332,6 @@ Command = (
     | Annotated[Sweep, subcommand("sweep")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Plot, subcommand("plot")]
-    | Annotated[Ship, subcommand("ship")]
 )
 
 

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from vae_lib.config import Setting, setting_of
 from vae_lib.dark import darkened
 from vae_lib.errors import InputError, foreign
-from vae_lib.gallery import Gallery
 from vae_lib.latent import decode_images, encode_images, interpolate, traverse
 from vae_lib.model import VAE, unwrap
+from vae_lib.pretrained.gallery import Gallery
 
 NO_RESULTS = "These are no results of vae sweep", "Read them with vae_lib.study.read_runs"
 CELL = 0.85  # inches that one face takes in a figure

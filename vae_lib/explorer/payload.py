@@ -19,11 +19,11 @@ from vae_lib.checkpoint import validation_kl
 from vae_lib.config import setting_of
 from vae_lib.errors import InputError
 from vae_lib.faces.dataset import Faces
-from vae_lib.gallery import Gallery, make_gallery
 from vae_lib.latent import decode_images, encode_images
 from vae_lib.model import VAE, unwrap
 from vae_lib.objective import kl_per_dimension
 from vae_lib.pretrained import load_gallery, load_model, pretrained_names
+from vae_lib.pretrained.gallery import Gallery, make_gallery
 
 # The gallery's face that is shown first, chosen by eye among the 64: seen from the front, sharp at
 # every β, before a plain light wall, and with nothing on it yet, neither smile nor hat nor glasses

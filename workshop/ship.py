@@ -1,19 +1,23 @@
 """Put a trained model into the box: float16 weights, measures, gallery, card."""
 
+import hashlib
 import io
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from vae_lib import pretrained
-from vae_lib.cards import card
-from vae_lib.checkpoint import load_weights
+from vae_lib.checkpoint import load_weights, save_weights
+from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
 from vae_lib.files import write_atomically
-from vae_lib.gallery import make_gallery
-from vae_lib.sample_quality import reference_distances
+from vae_lib.pretrained.gallery import make_gallery
+from vae_lib.sample_distance import reference_distances
+from workshop.cards import card
 
 # Attributes whose shares among the training faces a CelebA card names.
 SHARES = {
@@ -45,8 +49,8 @@ def ship(weights: Path, faces: Faces, commit: str, name: str | None = None) -> s
     str
         The card.
     """
-    name = pretrained.check_name(name or Path(weights).stem)
-    model, _ = load_weights(weights)
+    name = check_name(name or Path(weights).stem)
+    model, own = load_weights(weights)
     with torch.no_grad():
         for value in model.state_dict().values():
             if value.is_floating_point():
@@ -62,11 +66,36 @@ def ship(weights: Path, faces: Faces, commit: str, name: str | None = None) -> s
         facts["shares"] = {k: float(has[:, columns.index(v)].mean()) for k, v in SHARES.items()}
         facts["samples"] = reference_distances(model, faces)
     gallery = make_gallery(model, faces)
-    pretrained.ship(weights, facts, name)
+    path = pretrained.FOLDER / f"{name}.pth"
+    save_weights(path, model.half(), own | facts)
+    record_checksum(path)
     gallery.save(pretrained.FOLDER / f"{name}.gallery.npz")
     if faces.name == "celeba":
         save_image_ids(faces)
     return write_card(name)
+
+
+def record_checksum(path: Path) -> None:
+    """Note what a weights file in the box should be like, for `vae_lib.pretrained.verified`."""
+    sums = pretrained.checksums() if pretrained.SUMS.exists() else {}
+    sums[path.stem] = hashlib.sha256(path.read_bytes()).hexdigest()
+    write_atomically(pretrained.SUMS, (json.dumps(sums, indent=1, sort_keys=True) + "\n").encode())
+
+
+def check_name(name: str) -> str:
+    """The name itself, if a model in the box can have it.
+
+    Raises
+    ------
+    InputError
+        If it is no plain name that begins with ``vae_``.
+    """
+    if not re.fullmatch(r"vae_[A-Za-z0-9_.+-]{1,100}", name):
+        raise InputError(
+            f"{name!r} cannot be a model's name: it begins with vae_, and letters, digits and "
+            "_ . + - follow. Choose another with --name."
+        )
+    return name
 
 
 def write_card(name: str) -> str:

@@ -7,9 +7,9 @@ import pytest
 
 from vae_lib import pretrained
 from vae_lib.errors import InputError
-from vae_lib.gallery import Gallery, choose_faces, make_gallery
 from vae_lib.latent import encode_images
 from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
+from vae_lib.pretrained.gallery import Gallery, choose_faces, make_gallery
 
 
 @pytest.fixture

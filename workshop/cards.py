@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from vae_lib.config import READ_BY, setting_of
-from vae_lib.gallery import Gallery
+from vae_lib.pretrained.gallery import Gallery
 from vae_lib.training.config import TrainConfig
 
 CELEBA_DATA = """\

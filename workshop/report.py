@@ -1,17 +1,9 @@
-"""From the results of single runs to one file of numbers, the figures and the README's tables.
+"""From the results of single runs to one file of numbers, figures and the README's tables."""
 
-python book/report.py            writes results/numbers.json, results/figures, README.md's tables
-python book/report.py --pca      first measures PCA at the runs' rates, and the models in the box
-                                 and linear VAEs of their rates by sampled codes; wants CELEBA_ROOT
-python book/report.py --sampled  first measures MIG of sampled codes, of the study's models
-"""
-
-import argparse
 import json
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -27,8 +19,8 @@ from vae_lib.config import LABELS
 from vae_lib.evaluation import psnr
 from vae_lib.faces.batches import to_pixels
 from vae_lib.files import write_atomically
-from vae_lib.gallery import Gallery
 from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
+from vae_lib.pretrained.gallery import Gallery
 from vae_lib.study import (
     METRICS,
     Run,
@@ -43,34 +35,14 @@ from vae_lib.study import (
     share_with_interval,
     summarise,
 )
+from workshop.markdown import SCORES, readme_tables, with_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, README = ROOT / "results", ROOT / "README.md"
 
-# Measure → heading and decimals, in the order of the columns.
-MEASURES = {
-    "reconstruction": ("reconstruction, nats", 0),
-    "excess": ("excess, nats", 1),
-    "kl": ("KL, nats", 1),
-    "active_01": ("active dimensions", 0),
-    "psnr": ("PSNR, dB", 2),
-    "ssim": ("SSIM", 3),
-}
-# The same for what results hold under "disentanglement".
-SCORES = {
-    "mig": ("MIG", 3),
-    "sap": ("SAP", 3),
-    "dci_disentanglement": ("DCI disentanglement", 3),
-    "dci_completeness": ("DCI completeness", 3),
-    "dci_informativeness": ("DCI informativeness", 3),
-    "factor_vae": ("FactorVAE score", 3),
-    "beta_vae": ("β-VAE score", 3),
-}
 BEST, WORST = "vae_mig_best", "vae_mig_worst"  # the study's models in the box
 LEFT_OUT = ("mig", "sap", "dci_disentanglement")  # what is shown with single factors left out
-BOTH_WAYS = ("psnr", "psnr_sampled")  # of faces decoded from means, and from samples
 DPI = 110  # of the figures
-NOTHING_YET = "No run of this kind has been committed yet.\n"
 
 
 def runs_of(faces: str, results: Path = RESULTS) -> list[Run]:
@@ -216,6 +188,11 @@ def _by_factors(runs: list[Run]) -> list[dict[str, Any]]:
 
 def _read(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text()) if file.exists() else {}
+
+
+def gpu() -> dict[str, Any]:
+    """What benchmarks/gpu.py found, on the machine that it names."""
+    return _read(RESULTS / "gpu.json")
 
 
 def _summary(s: Summary) -> dict[str, Any]:
@@ -423,166 +400,25 @@ def _found(information: np.ndarray, factors: tuple[str, ...]) -> str:
     return " · ".join(f"{factors[i].replace('_', ' ')} {information[i]:.2f}" for i in strongest)
 
 
-def readme_tables(found: dict[str, Any]) -> dict[str, str]:
-    """The blocks of README.md that are made here, by name."""
-    return {
-        "celeba": _celeba_table(found),
-        "equal_nats": equal_nats(found["celeba"]),
-        "synthetic": _synthetic_table(found),
-        "gpu": _gpu_table(_read(RESULTS / "gpu.json")),
-    }
-
-
-def _gpu_table(report: dict[str, Any]) -> str:
-    """What benchmarks/gpu.py found, on the machine that it names."""
-    checks, machine = report["checks"], report["machine"]
-    at_64, at_512 = (checks[f"speed, batch {batch}"] for batch in (64, 512))
-    rows = [
-        [f"a training step, {name}: images/s"]
-        + [f"{at[name]['images/s']:,.0f}" for at in (at_64, at_512)]
-        for name in ("plain reference", "uncaptured", "captured", "compiled and captured")
-    ]
-    loop = at_64["captured"]["images/s of the loop, data included"]
-    rows.append(["the loop, data included, captured: images/s", f"{loop:,.0f}", "–"])
-    face = checks["explorer latency, ms"]["vae_celeba"]
-    memory = checks["two processes"]["MiB of the GPU that one process takes, its context included"]
-    said = (
-        f"A step is {checks['kernels']['kernels a step']:.0f} kernels. A code becomes a face in "
-        f"{face['median']:.1f} ms (95th percentile {face['p95']:.1f}). A process that trains on "
-        f"16,000 faces takes {memory:,.0f} MiB of the GPU, CUDA's own share included."
-    )
-    headings = [f"{machine['gpu']}, PyTorch {machine['torch']}", "batch 64", "batch 512"]
-    return f"{table(headings, rows)}\n{said}\n"
-
-
-def _celeba_table(found: dict[str, Any]) -> str:
-    samples = {m["beta"]: m["samples"] for m in found["models"].values() if m["samples"]}
-    names = ("excess", "kl", "active_01", "psnr", "ssim")
-    headings = ["β", "seeds"] + [MEASURES[name][0] for name in names]
-    headings += ["PCA, as many components, dB", "linear VAE, as many nats, dB"]
-    headings += ["Fréchet distance: samples; reconstructions"]
-    rows = []
-    for s in found["celeba"]["settings"]:
-        far = samples.get(s["setting"])
-        rows.append(
-            [f"{s['setting']:g}", str(s["seeds"])]
-            + [with_sd(s, name, MEASURES[name][1]) for name in names]
-            + [f"{s[name]['psnr']:.2f}" if s[name] else "–" for name in ("pca", "linear_vae")]
-            + [f"{far['prior']:.1f}; {far['reconstructions']:.1f}" if far else "–"]
-        )
-    far = next(iter(samples.values()))
-    return (
-        f"{table(headings, rows, left=0)}\nFor scale: training faces are at a Fréchet distance of "
-        f"{far['train_faces']:.1f}, noise is at {far['noise']:.0f}.\n"
-    )
-
-
-def equal_nats(found: dict[str, Any]) -> str:
-    """Models in the box beside linear VAEs of the same KL: PSNR of mean and of sampled codes."""
-    if not found["equal_nats"]:
-        return NOTHING_YET
-    headings = ["β", "KL, nats", "network: mean codes, dB", "sampled codes, dB"]
-    headings += ["linear VAE: mean codes, dB", "sampled codes, dB", "its PCA, dB"]
-    rows = [
-        [f"{row['setting']:g}", f"{row['network']['kl']:.1f}"]
-        + [f"{row[who][how]:.2f}" for who in ("network", "linear_vae") for how in BOTH_WAYS]
-        + [f"{row['linear_vae']['psnr_unshrunk']:.2f}"]
-        for row in found["equal_nats"]
-    ]
-    return table(headings, rows, left=0)
-
-
-def _synthetic_table(found: dict[str, Any]) -> str:
-    names = ["excess", "kl", "active_01", "psnr", "mig", "sap"]
-    names += ["dci_disentanglement", "dci_informativeness", "factor_vae"]
-    known = MEASURES | SCORES
-    text = summary(found["synthetic"], {name: known[name] for name in names})
-    return text + share_row(found["synthetic"], names)
-
-
-def share_row(found: dict[str, Any], names: Iterable[str]) -> str:
-    """The last row of a table of these measures: how much of their variance β explains (ω²)."""
-    shares = found.get("share_of_beta")
-    if not shares:
-        return ""
-    cells = [share_of_beta(shares[name]) if name in shares else "" for name in names]
-    return _row(["*variance that β explains*", "", *cells]) + "\n"
-
-
-def share_of_beta(share: dict[str, float]) -> str:
-    """ω², with its interval where there is one: ``56% (34–71%)``."""
-    text = f"{share['omega_squared']:.0%}"
-    return f"{text} ({100 * share['low']:.0f}–{share['high']:.0%})" if "low" in share else text
-
-
-def summary(found: dict[str, Any], measures: dict[str, tuple[str, int]]) -> str:
-    """One row per setting, mean ± standard deviation over its seeds."""
-    settings = [s for s in found["settings"] if set(measures) & set(s["mean"])]
-    if not settings:
-        return NOTHING_YET
-    names = [name for name in measures if any(name in s["mean"] for s in settings)]
-    rows = [
-        [setting_of(s), str(s["seeds"])]
-        + [with_sd(s, n, measures[n][1]) if n in s["mean"] else "–" for n in names]
-        for s in settings
-    ]
-    return table(["setting", "seeds"] + [measures[name][0] for name in names], rows)
-
-
-def setting_of(run: dict[str, Any]) -> str:
-    return LABELS[run["objective"]].format(run["setting"])
-
-
-def with_sd(s: dict[str, Any], name: str, decimals: int) -> str:
-    """Mean ± standard deviation over the seeds of a setting, or the one value that there is."""
-    text = f"{s['mean'][name]:,.{decimals}f}"
-    return f"{text} ± {s['sd'][name]:,.{max(decimals, 1)}f}" if name in s["sd"] else text
-
-
-def table(headings: list[str], rows: list[list[str]], left: int = 1) -> str:
-    """A Markdown table whose first columns are text and whose others are numbers."""
-    lines = [headings, *rows]
-    lines.insert(1, ["---"] * left + ["---:"] * (len(headings) - left))
-    return "\n".join(map(_row, lines)) + "\n"
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def with_tables(readme: str, tables: dict[str, str]) -> str:
-    """The README with the blocks between ``<!-- table: name -->`` and ``<!-- end -->`` renewed."""
-    for name, text in tables.items():
-        pattern = rf"(<!-- table: {name} -->\n)[^<]*(<!-- end -->)"
-        readme, count = re.subn(pattern, rf"\g<1>\n{text}\n\g<2>", readme)
-        if count != 1:
-            raise ValueError(f"README.md has {count} blocks named {name}; there is one of each.")
-    return readme
-
-
 def _write_json(file: Path, value: dict[str, Any]) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(file, text.encode())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pca", action="store_true", help="measure PCA again, on CELEBA_ROOT")
-    parser.add_argument("--sampled", action="store_true", help="measure MIG of samples again")
-    options = parser.parse_args()
-    if options.pca:
+def write_report(pca: bool = False, sampled: bool = False) -> None:
+    """Write results/numbers.json, results/figures and the README's tables.
+
+    ``pca`` and ``sampled`` measure again, first, what takes faces or models.
+    """
+    if pca:
         measure_yardstick()
-    if options.sampled:
+    if sampled:
         measure_sampled()
     found = numbers()
     _write_json(RESULTS / "numbers.json", found)
-    tables = readme_tables(found)
+    tables = readme_tables(found, gpu())
     write_atomically(README, with_tables(README.read_text(encoding="utf-8"), tables).encode())
     folder = RESULTS / "figures"
     folder.mkdir(exist_ok=True)
     for name, draw in drawings().items():
         draw().savefig(folder / name, dpi=DPI)
-
-
-if __name__ == "__main__":
-    main()

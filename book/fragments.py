@@ -6,23 +6,23 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import report
-from report import (
-    LEFT_OUT,
-    MEASURES,
-    NOTHING_YET,
-    RESULTS,
-    SCORES,
-    equal_nats,
-    setting_of,
-    share_of_beta,
-    summary,
-    table,
-)
 
 import vae_lib
 from vae_lib.faces.synthetic import FACTORS
 from vae_lib.pretrained import FOLDER, load_gallery
+from workshop import report
+from workshop.markdown import (
+    MEASURES,
+    NOTHING_YET,
+    SCORES,
+    equal_nats,
+    setting_of,
+    share_of_beta,
+    share_row,
+    summary,
+    table,
+)
+from workshop.report import LEFT_OUT, RESULTS
 
 PAIRS = (("mean", "sd"), ("beta_vae_mean", "beta_vae_sd"))
 
@@ -66,7 +66,7 @@ def measured_on(found: dict[str, Any]) -> str:
 
 def disentanglement(found: dict[str, Any]) -> str:
     """Every score by setting, and how much of its variance is the setting's doing."""
-    text = summary(found, SCORES) + report.share_row(found, SCORES)
+    text = summary(found, SCORES) + share_row(found, SCORES)
     betas = [run for run in found["runs"] if run["objective"] == "beta-vae"]
     if "share_of_beta" in found:
         settings = len({run["setting"] for run in betas})
@@ -270,7 +270,7 @@ def card(name: str) -> str:
     return scores.sub(lambda found: folded.format(title, found[0]), text)
 
 
-# Figure → its title, its alternative text and how to read it. `book/report.py` draws them.
+# Figure → its title, its alternative text and how to read it; `workshop/report.py` draws them.
 FIGURES = {
     "celeba_rate_distortion": (
         "What a nat of KL buys, on CelebA",

@@ -11,20 +11,12 @@ from scipy.stats import ortho_group
 from torchmetrics.classification import MultilabelAccuracy, MultilabelAUROC
 
 from vae_lib import pretrained
+from vae_lib.attribute_classifier import AttributeClassifier, features, load_classifier
 from vae_lib.errors import InputError
 from vae_lib.faces import open_faces
 from vae_lib.pretrained import load_pretrained, pretrained_names
-from vae_lib.sample_quality import (
-    AttributeClassifier,
-    features,
-    frechet_distance,
-    load_classifier,
-    reference_distances,
-    sample_distance,
-    score_classifier,
-    ship_classifier,
-    train_classifier,
-)
+from vae_lib.sample_distance import frechet_distance, reference_distances, sample_distance
+from workshop.classifier import save_classifier, score_classifier, train_classifier
 
 
 def with_moments(mean: np.ndarray, covariance: np.ndarray, n: int = 50, seed: int = 0):
@@ -186,7 +178,7 @@ def test_shipping_rounds_to_float16_and_lists_no_model(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "SUMS", tmp_path / "sha256.json")
     torch.manual_seed(0)
     classifier = AttributeClassifier(("a", "b")).eval()
-    path = ship_classifier(classifier, {"recipe": {"seed": 3}})
+    path = save_classifier(classifier, {"recipe": {"seed": 3}})
     assert pretrained_names() == []
     loaded, metadata = load_classifier()
     assert metadata == {"recipe": {"seed": 3}}

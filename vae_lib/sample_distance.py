@@ -1,0 +1,167 @@
+"""How much decoded draws from the prior look like faces: a distance that needs no download.
+
+A small classifier of CelebA's 40 attributes ships with the package. The *Fréchet distance in its
+features* compares two sets of images by the mean and covariance of what its last layer sees. The
+formula is that of the "FID" of papers (Heusel et al. 2017), the features are not: the numbers
+compare with each other, never with a published FID.
+"""
+
+import numpy as np
+import torch
+
+from vae_lib.attribute_classifier import check_celeba, features, load_classifier
+from vae_lib.errors import InputError
+from vae_lib.evaluation import check_images
+from vae_lib.faces.dataset import Faces
+from vae_lib.latent import decode_images, encode_images
+from vae_lib.model import VAE, unwrap
+
+
+def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
+    """Squared Fréchet distance between Gaussians fitted to two sets of features.
+
+    |m_a − m_b|² + tr(C_a + C_b − 2 (C_a C_b)^½), with means m and covariances C
+    (Dowson & Landau 1982; Heusel et al. 2017, arXiv:1706.08500, Eq. 6).
+
+    Parameters
+    ----------
+    features_a, features_b : ndarray, shapes (n_a, d) and (n_b, d)
+        Two rows or more each. The distance of finite sets is biased upwards, by roughly an
+        amount in proportion to 1/n_a + 1/n_b: two samples of the same images are not at 0.
+        Compare distances of equal counts, well above d.
+
+    Returns
+    -------
+    float
+        0 for equal mean and covariance; in squared units of the features.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit or a set has fewer than two rows.
+    """
+    a, b = (np.asarray(values, dtype=np.float64) for values in (features_a, features_b))
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise InputError(
+            f"Found features of shapes {a.shape} and {b.shape}; a covariance needs (n, d) with "
+            "n ≥ 2, and both the same d."
+        )
+    covariance_a, covariance_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
+    # tr (C_a C_b)^½ = tr (C_a^½ C_b C_a^½)^½, and the matrix on the right is symmetric, so that
+    # its eigenvalues are real and at least 0, but for rounding.
+    values, vectors = np.linalg.eigh(covariance_a)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ covariance_b @ root).clip(0)).sum()
+    means = np.square(a.mean(0) - b.mean(0)).sum()
+    return max(0.0, float(means + np.trace(covariance_a) + np.trace(covariance_b) - 2 * shared))
+
+
+def sample_distance(model: VAE, faces: Faces, *, count: int | None = None, seed: int = 0) -> float:
+    """Fréchet distance, in the shipped classifier's features, of decoded prior draws to faces.
+
+    Parameters
+    ----------
+    model : VAE
+        Of 64x64 faces.
+    faces : Faces
+        CelebA faces that the model was not trained on: ``faces.split("test")``.
+    count : int, optional
+        How many draws to decode; as many as there are faces by default. The distance is biased
+        upwards at small counts: compare models at one count.
+    seed : int
+        Seeds the draws.
+
+    Returns
+    -------
+    float
+        Smaller is better; `reference_distances` gives it a scale.
+
+    Raises
+    ------
+    InputError
+        If the faces are not CelebA (the classifier knows nothing of others), their size is not
+        the model's, or ``count`` is below 2.
+
+    Notes
+    -----
+    The features notice blur and missing detail first, and lack of variety late: fifty sharp
+    photographs over and over lie nearer to the test faces than a VAE's softer draws do. So the
+    distance ranks models of one kind, and does not tell whether a model invents or remembers.
+    ``benchmarks/sample_distance.py`` measures how it responds.
+    """
+    check_celeba(faces)
+    model = unwrap(model)
+    check_images(model, faces.images)
+    count = len(faces) if count is None else count
+    if count < 2:
+        raise InputError(f"count is {count}; a covariance needs at least 2 draws.")
+    classifier, _ = load_classifier(model.to_mu.weight.device)
+    drawn = _decoded(model, _prior(model, count, seed))
+    return frechet_distance(features(classifier, drawn), features(classifier, faces.images))
+
+
+def reference_distances(model: VAE, faces: Faces, *, seed: int = 0) -> dict[str, float | int]:
+    """What `sample_distance` can be expected to be: the same distance for sets of known worth.
+
+    Parameters
+    ----------
+    model : VAE
+        Of 64x64 faces.
+    faces : Faces
+        CelebA, with the train split that the model knows and a test split.
+    seed : int
+        Seeds which training faces are taken, and all draws.
+
+    Returns
+    -------
+    dict
+        Distances to the test faces, each of as many images as there are test faces
+        (``images``): of ``train_faces``, the floor, which is not 0 only because the sets are
+        finite; of ``reconstructions``, decoded posterior means of the test faces themselves;
+        of ``aggregate_posterior``, decoded draws from the posteriors of training faces, which
+        can be nearer, since posterior means decode to softer images than draws do; of ``prior``,
+        which is `sample_distance`; of ``mean_face``, one image over and over; of ``noise``,
+        uniform in every pixel.
+
+    Raises
+    ------
+    InputError
+        As `sample_distance`.
+    """
+    check_celeba(faces)
+    model = unwrap(model)
+    check_images(model, faces.images)
+    test, train = faces.split("test"), faces.split("train")
+    count = min(len(test), len(train))
+    rng = np.random.default_rng(seed)
+    others = train.images[np.sort(rng.permutation(len(train))[:count])]
+    mu, logvar = encode_images(model, others)
+    codes = mu + np.exp(logvar / 2) * rng.standard_normal(mu.shape, dtype=np.float32)
+    mean_face = np.mean(others, axis=0, dtype=np.float64).round().astype(np.uint8)
+
+    classifier, _ = load_classifier(model.to_mu.weight.device)
+    real = features(classifier, test.images)
+    distances = {
+        name: frechet_distance(features(classifier, images), real)
+        for name, images in {
+            "train_faces": others,
+            "reconstructions": _decoded(model, encode_images(model, test.images)[0]),
+            "aggregate_posterior": _decoded(model, codes),
+            "prior": _decoded(model, _prior(model, count, seed)),
+            "mean_face": np.stack([mean_face, mean_face]),
+            "noise": rng.integers(0, 256, others.shape, dtype=np.uint8),
+        }.items()
+    }
+    return distances | {"images": count}
+
+
+def _prior(model: VAE, count: int, seed: int) -> np.ndarray:
+    """Draws from N(0, I), (count, latent_size), the same on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, model.config.latent_size, generator=generator).numpy()
+
+
+def _decoded(model: VAE, codes: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """Images of codes, rounded to uint8 as the faces are that they are compared with."""
+    starts = range(0, len(codes), batch_size)
+    return np.concatenate([decode_images(model, codes[i : i + batch_size]) for i in starts])

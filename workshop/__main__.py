@@ -1,0 +1,100 @@
+"""``python -m workshop``: put models into the box, renew its cards, make the README's tables."""
+
+import sys
+from pathlib import Path
+
+from tyro.extras import subcommand_cli_from_dict
+
+from vae_lib.errors import InputError
+from vae_lib.faces import open_faces
+from vae_lib.pretrained import pretrained_names
+
+
+def ship(
+    weights: Path,
+    commit: str,
+    name: str | None = None,
+    data: Path | None = None,
+    synthetic: bool = False,
+) -> None:
+    """Put a model into the box: float16 weights, test measures, gallery and card.
+
+    Parameters
+    ----------
+    weights
+        A .pth file that vae train or vae sweep wrote.
+    commit
+        The commit whose code trained it.
+    name
+        Under which it will be loaded; the file's own by default.
+    data
+        The folder of the faces that it was trained on; CELEBA_ROOT if left out.
+    synthetic
+        It was trained on the drawn faces.
+    """
+    from workshop import ship as shipping
+
+    faces = open_faces(data, kind="synthetic" if synthetic else "images")
+    print(shipping.ship(weights, faces, commit, name))
+
+
+def cards() -> None:
+    """Write the cards of all models in the box anew, from the facts that travel with them."""
+    from workshop.ship import write_card
+
+    for name in pretrained_names():
+        write_card(name)
+
+
+def classifier(
+    data: Path | None = None, epochs: int = 4, seed: int = 0, keep: bool = False
+) -> None:
+    """Train the attribute classifier whose features measure samples, and tell how good it is.
+
+    Parameters
+    ----------
+    data
+        CelebA; CELEBA_ROOT if left out.
+    epochs
+        Passes over the training faces.
+    seed
+        Decides initial weights, order and flips.
+    keep
+        Put it into the box, with its checksum.
+    """
+    from workshop.classifier import train_and_score
+
+    train_and_score(open_faces(data, kind="images"), epochs, seed, keep)
+
+
+def report(pca: bool = False, sampled: bool = False) -> None:
+    """Write results/numbers.json, results/figures and the README's tables.
+
+    Parameters
+    ----------
+    pca
+        First measure PCA and linear VAEs at the runs' rates, and the models in the box by sampled
+        codes; wants CELEBA_ROOT.
+    sampled
+        First measure MIG of sampled codes, of the study's models in the box.
+    """
+    from workshop.report import write_report
+
+    write_report(pca, sampled)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0, or 2 where what it was given is of no use."""
+    commands = {c.__name__: c for c in (ship, cards, classifier, report)}
+    try:
+        subcommand_cli_from_dict(
+            commands, prog="python -m workshop", description=__doc__, args=arguments
+        )
+    except InputError as error:
+        print(f"workshop: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
