@@ -2,7 +2,6 @@
 
 import functools
 import html
-import inspect
 import math
 import re
 from pathlib import Path
@@ -12,14 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from vae_lib import checks
+from vae_lib.course import checks
+from vae_lib.course.checks import verdicts
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-NAMES = [
-    name
-    for name, value in vars(checks).items()
-    if inspect.isfunction(value) and value.__module__ == checks.__name__ and name[0] != "_"
-]
+NAMES = checks.__all__
 
 
 def tagged(tag: str) -> dict[str, str]:
@@ -447,7 +443,7 @@ def sentence(capsys, call) -> str:
 
 @pytest.fixture(autouse=True)
 def nothing_solved(monkeypatch):
-    monkeypatch.setattr(checks, "_solved", set())
+    monkeypatch.setattr(verdicts, "_solved", set())
 
 
 def run(source: str) -> None:

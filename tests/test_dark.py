@@ -72,7 +72,7 @@ def test_the_figure_itself_is_left_as_it_is():
 
 
 def test_squares_with_numbers_stay_legible():
-    from vae_lib import lesson_figures
+    from vae_lib.course import figures as lesson_figures
 
     matrix = np.array([[1, -0.1], [0.7, -1]])
     dark = darkened(lesson_figures.cosines(["a", "b"], {"t": matrix}))

@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vae_lib import lesson_figures
+from vae_lib.course import figures as lesson_figures
+from vae_lib.course.pictures import careless_photo, morph
+from vae_lib.course.toy import ToyModel
 from vae_lib.errors import InputError
-from vae_lib.toy import ToyModel
 
 
 def test_power_is_found_at_the_frequency_it_was_put():
@@ -138,7 +139,7 @@ def test_fidelity_shows_every_face_once():
 def test_a_morph_is_a_gif_that_comes_to_rest_within_five_seconds(tmp_path):
     colours = np.arange(6, dtype=np.uint8)[:, None, None, None] * 40
     images = np.broadcast_to(colours, (6, 8, 8, 3)).copy()
-    film = lesson_figures.morph(images, side=32)
+    film = morph(images, side=32)
     film.save(tmp_path / "film.gif")
     with Image.open(tmp_path / "film.gif") as opened:
         assert (opened.format, opened.n_frames, opened.size) == ("GIF", 6, (32, 32))
@@ -151,11 +152,11 @@ def test_a_morph_is_a_gif_that_comes_to_rest_within_five_seconds(tmp_path):
             assert np.abs(middle - int(images[frame, 0, 0, 0])).max() <= 2
     assert plays == 2
     assert plays * seconds <= 5
-    with Image.open(io.BytesIO(lesson_figures.morph(images, plays=1).gif)) as opened:
+    with Image.open(io.BytesIO(morph(images, plays=1).gif)) as opened:
         assert "loop" not in opened.info
     assert film._repr_mimebundle_()["image/gif"].startswith("R0lGOD")  # "GIF8" in base 64
     with pytest.raises(InputError, match="two images"):
-        lesson_figures.morph(images[:1])
+        morph(images[:1])
 
 
 def test_a_careless_photo_tells_where_its_points_went():
@@ -163,7 +164,7 @@ def test_a_careless_photo_tells_where_its_points_went():
     points = [(23.5, 32.5), (40.5, 32.5)]
     for x, y in points:
         face[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2] = 255
-    photo, moved = lesson_figures.careless_photo(face, points, degrees=25, zoom=2)
+    photo, moved = careless_photo(face, points, degrees=25, zoom=2)
     assert photo.size == (256, 192)
     pixels = np.asarray(photo)
     left, right = (np.array(point) * photo.size for point in moved)
@@ -180,7 +181,7 @@ def test_a_careless_photo_can_be_aligned_again():
     rows, columns = np.mgrid[:64, :64]
     smooth = 127 + 80 * np.sin(rows / 9) * np.cos(columns / 7)
     face = np.repeat(smooth[..., None], 3, 2).astype(np.uint8)
-    photo, eyes = lesson_figures.careless_photo(face, EYES)
+    photo, eyes = careless_photo(face, EYES)
     again = align_photo(photo, eyes).astype(float)
     assert np.abs(again - face)[4:-4, 4:-4].mean() < 3
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.integrate import quad
 
+from vae_lib.course.toy import GRID, ToyModel, log_normal
 from vae_lib.errors import InputError
-from vae_lib.toy import GRID, ToyModel, log_normal
 
 PARABOLA = ToyModel(lambda z: z.square() / 2)
 LINE = ToyModel(lambda z: 0.8 * z + 0.1, noise=0.3)

@@ -1,0 +1,41 @@
+"""Checks for the course's exercises: each shows one sentence that helps, and returns."""
+
+from vae_lib.course.checks.baseline import (
+    best_guess,
+    conv_size,
+    effective_beta,
+    gaussian_kl,
+    reparameterize,
+)
+from vae_lib.course.checks.beta import (
+    bought_rate,
+    exchange_rate,
+    information,
+    information_gap,
+    roc_auc,
+)
+from vae_lib.course.checks.exploration import (
+    aggregate_variance,
+    attribute_direction,
+    spherical,
+    structural_similarity,
+    without,
+)
+
+__all__ = [
+    "aggregate_variance",
+    "attribute_direction",
+    "best_guess",
+    "bought_rate",
+    "conv_size",
+    "effective_beta",
+    "exchange_rate",
+    "gaussian_kl",
+    "information",
+    "information_gap",
+    "reparameterize",
+    "roc_auc",
+    "spherical",
+    "structural_similarity",
+    "without",
+]

@@ -1,0 +1,167 @@
+"""What every score asks first: are these codes and factors it can use?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vae_lib.errors import InputError
+from vae_lib.objective import kl_per_dimension
+
+BINS = 20
+SMALLEST_SD = 1e-6  # below it, or a millionth of its mean, a dimension is rounding error
+MOST_CLASSES = 100  # a discrete factor with more is a number that was mislabelled
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    codes: np.ndarray  # standardised, (n, latent_size)
+    varies: np.ndarray  # (latent_size,)
+    factors: np.ndarray  # (n, k)
+    names: tuple[str, ...]
+    discrete: tuple[bool, ...]
+
+    def columns(self):
+        return zip(self.factors.T, self.discrete, strict=True)
+
+
+def silence_collapsed(mu: np.ndarray, logvar: np.ndarray, kl: float = 0.01) -> np.ndarray:
+    """Posterior means with the dimensions that collapsed to the prior set to 0.
+
+    In a collapsed dimension the posterior is the prior whatever the picture. Its mean still moves
+    by some hundredths of the posterior's own width; standardised, that tremble would count like
+    any other dimension. Kim and Mnih 2018 leave such dimensions out, too.
+
+    Parameters
+    ----------
+    mu, logvar : ndarray, each of shape (n, latent_size)
+        As from `vae_lib.latent.encode_images`.
+    kl : float
+        Mean KL to the prior, nats, up to which a dimension counts as collapsed.
+
+    Returns
+    -------
+    ndarray, shape (n, latent_size)
+
+    Raises
+    ------
+    InputError
+        If the shapes differ or `kl` is negative.
+    """
+    mu, logvar = np.asarray(mu), np.asarray(logvar)
+    if mu.ndim != 2 or mu.shape != logvar.shape or len(mu) == 0:
+        raise InputError(
+            f"Found means of shape {mu.shape} and log-variances of shape {logvar.shape}; expected "
+            "(n, latent_size) twice, n ≥ 1."
+        )
+    if not kl >= 0:
+        raise InputError(f"kl is {kl}; expected a number of nats, 0 or more.")
+    measured = kl_per_dimension(torch.as_tensor(mu), torch.as_tensor(logvar)).mean(0).numpy()
+    return np.where(measured <= kl, np.zeros_like(mu), mu)  # NaN stays, to be refused later
+
+
+def check(
+    codes: np.ndarray,
+    factors: np.ndarray,
+    names: Sequence[str] | None,
+    discrete: Sequence[bool] | None,
+    bins: int | None = None,
+) -> Problem:
+    """Refuse what no metric can use; standardise the codes."""
+    codes, factors = _table(codes, "codes", "latent_size"), _table(factors, "factors", "k")
+    if len(codes) != len(factors):
+        raise InputError(
+            f"Found {len(codes):,} codes but factors of {len(factors):,} faces; expected one row "
+            "of factors for each code, in the same order."
+        )
+    k = factors.shape[1]
+    names = tuple(f"factor {j}" for j in range(k)) if names is None else tuple(names)
+    if len(names) != k:
+        raise InputError(f"Found {len(names)} names for {k} factors; expected one for each.")
+    if discrete is not None and len(discrete) != k:
+        raise InputError(
+            f"discrete has {len(discrete)} entries for {k} factors; expected one for each."
+        )
+    if not np.isfinite(codes).all():
+        dimension = int(np.flatnonzero(~np.isfinite(codes).all(axis=0))[0])
+        raise InputError(
+            f"Dimension {dimension} of the codes holds NaN or infinite numbers; use the codes of a "
+            "model whose training did not diverge."
+        )
+    for name, column in zip(names, factors.T, strict=True):
+        if not np.isfinite(column).all():
+            raise InputError(
+                f"The factor {name!r} holds NaN or infinite numbers; leave those faces out."
+            )
+        if (column == column[0]).all():
+            raise InputError(
+                f"The factor {name!r} is {column[0]:g} in all of these {len(column):,} faces, so "
+                "nothing can be told about it; leave it out, or take faces where it varies."
+            )
+    if bins is not None:
+        at_least("bins", bins, 2)
+        if len(codes) < bins:
+            raise InputError(
+                f"Found {len(codes)} codes for {bins} bins; expected at least one code for each "
+                "bin, better a hundred. Add faces or use fewer bins."
+            )
+    values = [len(np.unique(column)) for column in factors.T]
+    if discrete is None:
+        discrete = tuple(count == 2 for count in values)
+    for name, count, is_discrete in zip(names, values, discrete, strict=True):
+        if is_discrete and count > MOST_CLASSES:
+            raise InputError(
+                f"The factor {name!r} is said to be discrete, but has {count:,} values; expected "
+                f"{MOST_CLASSES} classes at most. Let it be continuous."
+            )
+    scale, varies = spread(codes)
+    standard = np.where(varies, (codes - codes.mean(axis=0)) / np.where(varies, scale, 1), 0)
+    return Problem(standard, varies, factors, names, tuple(bool(d) for d in discrete))
+
+
+def _table(values: np.ndarray, what: str, width: str) -> np.ndarray:
+    try:
+        values = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"The {what} are not numbers in rows; expected shape (n, {width})."
+        ) from None
+    if values.ndim != 2 or 0 in values.shape:
+        raise InputError(
+            f"Found {what} of shape {values.shape}; expected (n, {width}), at least one of each."
+        )
+    return values
+
+
+def spread(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviation of each dimension, and whether it is more than rounding error."""
+    scale = codes.std(axis=0)
+    return scale, scale > SMALLEST_SD * np.maximum(1, np.abs(codes.mean(axis=0)))
+
+
+def to_levels(column: np.ndarray, is_discrete: bool, bins: int = 0) -> np.ndarray:
+    """Classes, or bins of equal width, as whole numbers from 0."""
+    if is_discrete:
+        return np.unique(column, return_inverse=True)[1]
+    position = (column - column.min()) / np.ptp(column)
+    return np.minimum((position * bins).astype(int), bins - 1)
+
+
+def top_two_gap(matrix: np.ndarray) -> np.ndarray:
+    """Of each column, the largest entry less the second largest; a lone entry stands for itself."""
+    ordered = np.sort(matrix, axis=0)
+    return ordered[-1] - ordered[-2] if len(ordered) > 1 else ordered[-1]
+
+
+def at_least(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{name} is {value!r}; expected a whole number, {least} or more.")
+
+
+def at_least_two(latent_size: int, k: int) -> None:
+    if latent_size < 2 or k < 2:
+        raise InputError(
+            f"Found {latent_size} dimensions and {k} factors; disentanglement and completeness "
+            "compare at least 2 of each."
+        )
