@@ -48,6 +48,12 @@ def silence_collapsed(mu: np.ndarray, logvar: np.ndarray, kl: float = 0.01) -> n
     ------
     InputError
         If the shapes differ or `kl` is negative.
+
+    Examples
+    --------
+    >>> mu = np.array([[0.1, 2.0], [-0.1, -2.0]])  # KL 0.005 and 2 nats, where logvar is 0
+    >>> silence_collapsed(mu, np.zeros((2, 2))).tolist()
+    [[0.0, 2.0], [0.0, -2.0]]
     """
     mu, logvar = np.asarray(mu), np.asarray(logvar)
     if mu.ndim != 2 or mu.shape != logvar.shape or len(mu) == 0:
@@ -68,7 +74,12 @@ def check(
     discrete: Sequence[bool] | None,
     bins: int | None = None,
 ) -> Problem:
-    """Refuse what no metric can use; standardise the codes."""
+    """Refuse what no metric can use; standardise the codes.
+
+    >>> problem = check([[0, 5], [2, 5]], [[3], [4]], ["yaw"], None)
+    >>> problem.codes.tolist(), problem.varies.tolist(), problem.discrete
+    ([[-1.0, 0.0], [1.0, 0.0]], [True, False], (True,))
+    """
     codes, factors = _table(codes, "codes", "latent_size"), _table(factors, "factors", "k")
     if len(codes) != len(factors):
         raise InputError(
@@ -135,13 +146,24 @@ def _table(values: np.ndarray, what: str, width: str) -> np.ndarray:
 
 
 def spread(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Standard deviation of each dimension, and whether it is more than rounding error."""
+    """Standard deviation of each dimension, and whether it is more than rounding error.
+
+    >>> scale, varies = spread(np.array([[0.0, 5.0], [2.0, 5.0]]))
+    >>> scale.tolist(), varies.tolist()
+    ([1.0, 0.0], [True, False])
+    """
     scale = codes.std(axis=0)
     return scale, scale > SMALLEST_SD * np.maximum(1, np.abs(codes.mean(axis=0)))
 
 
 def to_levels(column: np.ndarray, is_discrete: bool, bins: int = 0) -> np.ndarray:
-    """Classes, or bins of equal width, as whole numbers from 0."""
+    """Classes, or bins of equal width, as whole numbers from 0.
+
+    >>> to_levels(np.array([0.0, 0.4, 0.9, 1.0]), False, bins=2).tolist()
+    [0, 0, 1, 1]
+    >>> to_levels(np.array([3.0, 7.0, 3.0]), True).tolist()
+    [0, 1, 0]
+    """
     if is_discrete:
         return np.unique(column, return_inverse=True)[1]
     position = (column - column.min()) / np.ptp(column)
@@ -149,17 +171,33 @@ def to_levels(column: np.ndarray, is_discrete: bool, bins: int = 0) -> np.ndarra
 
 
 def top_two_gap(matrix: np.ndarray) -> np.ndarray:
-    """Of each column, the largest entry less the second largest; a lone entry stands for itself."""
+    """Of each column, the largest entry less the second largest; a lone entry stands for itself.
+
+    >>> top_two_gap(np.array([[0.9, 0.2], [0.3, 0.5], [0.1, 0.4]])).round(1).tolist()
+    [0.6, 0.1]
+    """
     ordered = np.sort(matrix, axis=0)
     return ordered[-1] - ordered[-2] if len(ordered) > 1 else ordered[-1]
 
 
 def at_least(name: str, value: int, least: int) -> None:
+    """Refuse a count that is too small, or none.
+
+    >>> at_least("votes", 0, 1)
+    Traceback (most recent call last):
+    vae_lib.errors.InputError: votes is 0; expected a whole number, 1 or more.
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise InputError(f"{name} is {value!r}; expected a whole number, {least} or more.")
 
 
 def at_least_two(latent_size: int, k: int) -> None:
+    """Refuse what leaves nothing to compare.
+
+    >>> at_least_two(16, 1)
+    Traceback (most recent call last):
+    vae_lib.errors.InputError: Found 16 dimensions and 1 factors; disentanglement and ...
+    """
     if latent_size < 2 or k < 2:
         raise InputError(
             f"Found {latent_size} dimensions and {k} factors; disentanglement and completeness "

@@ -58,6 +58,13 @@ def factor_vae_score(
     ------
     InputError
         If an argument is out of range, or `sample` does not return finite codes (n, latent_size).
+
+    Examples
+    --------
+    >>> factors = np.random.default_rng(0).random((1000, 2))
+    >>> sample = pool_sampler(factors, factors)  # a code that is the factors themselves
+    >>> factor_vae_score(sample, 2, votes=100)
+    1.0
     """
     at_least("factor_count", factor_count, 2)
     at_least("votes", votes, 1)
@@ -111,6 +118,12 @@ def beta_vae_score(
     ------
     InputError
         As `factor_vae_score`.
+
+    Examples
+    --------
+    >>> factors = np.random.default_rng(0).random((1000, 2))
+    >>> beta_vae_score(pool_sampler(factors, factors), 2, points=100)
+    1.0
     """
     at_least("factor_count", factor_count, 2)
     at_least("points", points, 10 * factor_count)
@@ -156,6 +169,14 @@ def pool_sampler(
     ------
     InputError
         As `mutual_information`, or if there are fewer than 500 codes.
+
+    Examples
+    --------
+    >>> factor = np.arange(1000.0)[:, None]
+    >>> sample = pool_sampler(factor, factor)  # codes that are their own factor
+    >>> held = sample(0, np.full(8, 0.5), np.random.default_rng(0))  # at the median
+    >>> held.shape, bool((abs(held - 500) <= 25).all())  # within the 50 codes around it
+    ((8, 1), True)
     """
     problem = check(codes, factors, names, None)
     codes, n = np.asarray(codes), len(problem.codes)
