@@ -157,7 +157,7 @@ def check_face(page) -> bool:
     z[0, gallery.kl.argmax()] = float(
         page.locator(".ve-latent output").first.inner_text().replace("−", "-")
     )
-    face = decode_images(load_pretrained("vae_celeba")[0], z)[0]
+    face = decode_images(load_pretrained("vae_celeba"), z)[0]
     return bool(np.abs(pixels(page).astype(int) - face).max() <= 2)
 
 

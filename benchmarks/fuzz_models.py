@@ -97,10 +97,10 @@ def weights(folder: Path) -> Attempt:
 
     def attempt(rng: Generator) -> None:
         path.write_bytes(harmed(sound, rng))
-        model, metadata = load_weights(path)
+        model = load_weights(path)
         assert model.config.latent_size * len(model.config.channels) < 100
         explore(path)
-        kl = validation_kl(metadata, model.config.latent_size)
+        kl = validation_kl(model.metadata, model.config.latent_size)
         if kl is not None:
             figures.traversals(model, kl, dimensions=1, values=[0])
         evaluate(model, faces.images)
@@ -150,7 +150,7 @@ def results(folder: Path) -> Attempt:
 def galleries(folder: Path) -> Attempt:
     """Galleries of encoded faces: what can be read can be drawn."""
     sound, file = (FOLDER / "vae_synthetic.gallery.npz").read_bytes(), folder / "x.gallery.npz"
-    model = load_pretrained("vae_synthetic")[0]
+    model = load_pretrained("vae_synthetic")
 
     def attempt(rng: Generator) -> None:
         file.write_bytes(repacked(sound, rng) if rng.random() < 0.6 else damaged(sound, rng))

@@ -257,7 +257,7 @@ def full(count: int) -> dict[str, Any]:
 def cpu_and_gpu(faces: Faces) -> dict[str, Any]:
     """The same weights and faces on both; on the GPU convolutions run in TF32."""
     images = faces.split("test").images
-    here, there = (load_pretrained("vae_synthetic", device)[0] for device in ("cpu", DEVICE))
+    here, there = (load_pretrained("vae_synthetic", device) for device in ("cpu", DEVICE))
     z = encode_images(here, images)[0]
     apart = np.abs(decode_images(here, z).astype(int) - decode_images(there, z))
     return {
@@ -271,7 +271,7 @@ def explorer_latency() -> dict[str, Any]:
     """What the kernel of a notebook does for one slider event: one code to one face, ms."""
     found = {}
     for name in ("vae_celeba", "vae_beta_10"):
-        model, _ = load_pretrained(name, DEVICE)
+        model = load_pretrained(name, DEVICE)
         codes = np.random.default_rng(0).normal(size=(300, 1, 128)).astype(np.float32)
         times = []
         for z in codes:

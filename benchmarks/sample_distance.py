@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the numbers there")
     options = parser.parse_args()
     faces = open_faces(options.data, kind="images")
-    model, _ = load_pretrained(options.model)
+    model = load_pretrained(options.model)
     classifier, _ = load_classifier()
     test, train = faces.split("test"), faces.split("train")
     rng = np.random.default_rng(1)

@@ -38,7 +38,8 @@ def weights(tmp_path, model):
 
 
 def test_weights_come_back_with_their_metadata(weights, model):
-    loaded, metadata = load_weights(weights)
+    loaded = load_weights(weights)
+    metadata = loaded.metadata
     assert metadata == {"faces": "celeba", "recipe": {"beta": 4.0}}
     assert not loaded.training
     assert loaded.config == model.config
@@ -221,7 +222,7 @@ SAVED = {
 def test_what_is_saved_in_plain_terms_can_be_loaded(tmp_path, model, kind):
     given, expected = SAVED[kind]
     save_weights(tmp_path / "w.pth", model, {"value": given})
-    found = load_weights(tmp_path / "w.pth")[1]["value"]
+    found = load_weights(tmp_path / "w.pth").metadata["value"]
     assert found == expected
     assert type(found) is type(expected)
 
@@ -242,7 +243,7 @@ def test_what_has_no_plain_form_is_refused_before_anything_is_written(tmp_path, 
 @pytest.mark.parametrize("wrap", [torch.compile, torch.nn.DataParallel])
 def test_a_wrapped_models_file_is_that_of_the_model(tmp_path, model, wrap):
     save_weights(tmp_path / "w.pth", wrap(model), {})
-    loaded = load_weights(tmp_path / "w.pth")[0].state_dict()
+    loaded = load_weights(tmp_path / "w.pth").state_dict()
     assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
 
 

@@ -112,7 +112,7 @@ def test_evaluate_measures_the_whole_split_and_writes_flat_json(trained, tmp_pat
         "reconstruction", "excess", "kl", "active_001", "active_01", "psnr", "ssim", "images",
     }  # fmt: skip
     assert measures["images"] == 12
-    _, metadata = checkpoint.load_weights(trained / "vae_synthetic.pth")
+    metadata = checkpoint.load_weights(trained / "vae_synthetic.pth").metadata
     for name in ("reconstruction", "excess", "kl", "psnr"):
         assert measures[name] == pytest.approx(metadata["validation"][name], rel=1e-5)
 
@@ -241,7 +241,7 @@ def test_torchrun_shares_one_run_among_two_processes(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("Training on 96 synthetic faces") == 1
-    _, metadata = checkpoint.load_weights(tmp_path / "run" / "vae_synthetic.pth")
+    metadata = checkpoint.load_weights(tmp_path / "run" / "vae_synthetic.pth").metadata
     assert metadata["processes"] == 2
     assert metadata["step"] == 12  # 96 faces, 8 per step over both processes together
 

@@ -101,7 +101,9 @@ def _check_zip(path: Path, again: str) -> None:
             raise zipfile.BadZipFile(f"wrong checksum of {member}")
 
 
-def save_weights(path: Path, model: VAE, metadata: dict[str, Any], then: str = "try again") -> None:
+def save_weights(
+    path: Path, model: VAE, metadata: dict[str, Any] | None = None, then: str = "try again"
+) -> None:
     """Write a model's weights with its configuration and plain metadata.
 
     Parameters
@@ -110,9 +112,9 @@ def save_weights(path: Path, model: VAE, metadata: dict[str, Any], then: str = "
         The file, by custom ``….pth``.
     model : VAE
         Compiled or wrapped too; what is written is the VAE in it.
-    metadata : dict
-        Values as JSON has them. NumPy's numbers, arrays and tensors become numbers and lists;
-        paths, dates and versions become text.
+    metadata : dict, optional
+        ``model.metadata`` by default. Values as JSON has them. NumPy's numbers, arrays and
+        tensors become numbers and lists; paths, dates and versions become text.
 
     Raises
     ------
@@ -127,7 +129,7 @@ def save_weights(path: Path, model: VAE, metadata: dict[str, Any], then: str = "
             f"{path} was not written: {fault}, so that nobody could load it. A VAE whose layers "
             "were changed is saved with torch.save(model.state_dict(), …)."
         )
-    plain_metadata = plain(metadata, "metadata")
+    plain_metadata = plain(vae.metadata if metadata is None else metadata, "metadata")
     save(
         path,
         WEIGHTS,
@@ -182,8 +184,8 @@ def plain(value: Any, where: str, depth: int = 0) -> Any:
 
 def load_weights(
     path: Path, device: torch.device | str = "cpu", config: VAEConfig | None = None
-) -> tuple[VAE, dict[str, Any]]:
-    """Rebuild a model from its file, in eval mode, with its metadata.
+) -> VAE:
+    """Rebuild a model from its file, in eval mode; `VAE.metadata` holds what the file tells of it.
 
     Parameters
     ----------
@@ -219,8 +221,9 @@ def load_weights(
     with torch.random.fork_rng(devices=[]):  # a new model draws weights; nobody else should notice
         model = VAE(found)
     model.load_state_dict(weights)
+    model.metadata = metadata
     with memory_as_sentence("load the model on the CPU"):
-        return model.to(device).eval(), metadata
+        return model.to(device).eval()
 
 
 def _misfit(weights: Any, config: VAEConfig) -> str:

@@ -253,7 +253,7 @@ class Evaluate:
         from vae_lib.pretrained import image_ids, load_model
 
         check_seed(self.seed)
-        model, _ = load_model(self.weights, choose_device(self.device)[0])
+        model = load_model(self.weights, choose_device(self.device)[0])
         faces = self.source.open()
         if self.card_images:
             faces = faces.named(image_ids()[self.split])
@@ -296,12 +296,12 @@ class Plot:
         from vae_lib.training.watch import save_figure
 
         check_seed(self.seed)
-        model, metadata = load_model(self.weights)
+        model = load_model(self.weights)
         check_finite(model)
         if self.kind == "samples":
             figure = figures.samples(model, seed=self.seed)
         elif self.kind == "traversal":
-            kl = validation_kl(metadata, model.config.latent_size)
+            kl = validation_kl(model.metadata, model.config.latent_size)
             if kl is None:
                 raise InputError(
                     f"{self.weights} does not say what its dimensions carry; traversals are sorted "

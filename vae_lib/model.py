@@ -53,6 +53,8 @@ class VAE(nn.Module):
     def __init__(self, config: VAEConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or VAEConfig()
+        # What a file told of the model: recipe, faces, measures. No part of state_dict.
+        self.metadata: dict[str, Any] = {}
         widths = (3, *config.channels)
         self.innermost = (widths[-1], config.smallest, config.smallest)
         features = math.prod(self.innermost)
@@ -145,7 +147,7 @@ def unwrap(model: Any) -> VAE:
         )
     raise InputError(
         f"Found {type(model).__name__} where a model was expected; give a vae_lib.model.VAE, as "
-        "training.model is one, or the first of what load_pretrained and load_weights return."
+        "training.model is one, or as load_pretrained returns one."
     )
 
 

@@ -62,14 +62,18 @@ def _gpu_table(report: dict[str, Any]) -> str:
 
 
 def _celeba_table(found: dict[str, Any]) -> str:
-    samples = {m["beta"]: m["samples"] for m in found["models"].values() if m["samples"]}
+    samples = {
+        (model["objective"], model["setting"]): model["samples"]
+        for model in found["models"].values()
+        if model["samples"]
+    }
     names = ("excess", "kl", "active_01", "psnr", "ssim")
     headings = ["β", "seeds"] + [MEASURES[name][0] for name in names]
     headings += ["PCA, as many components, dB", "linear VAE, as many nats, dB"]
     headings += ["Fréchet distance: samples; reconstructions"]
     rows = []
     for s in found["celeba"]["settings"]:
-        far = samples.get(s["setting"])
+        far = samples.get((s["objective"], s["setting"]))
         rows.append(
             [f"{s['setting']:g}", str(s["seeds"])]
             + [with_sd(s, name, MEASURES[name][1]) for name in names]

@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from vae_lib import figures
-from vae_lib.config import LABELS
+from vae_lib.config import LABELS, setting_of
 from vae_lib.evaluation import psnr
 from vae_lib.faces.batches import to_pixels
 from vae_lib.files import write_atomically
+from vae_lib.model import VAE
 from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
 from vae_lib.pretrained.gallery import Gallery
 from vae_lib.study import (
@@ -220,7 +221,7 @@ def _at_its_nats(name: str, yardstick: dict[str, Any]) -> dict[str, Any]:
     network = yardstick["networks"][name]
     return {
         "model": name,
-        "setting": shipped()[name]["recipe"]["beta"],
+        "setting": setting_of(shipped()[name]["recipe"]).value,
         "network": network,
         "linear_vae": yardstick["linear_vae"][_rate(network["kl"])],
     }
@@ -254,18 +255,18 @@ def _run(run: Run) -> dict[str, Any]:
 @cache
 def shipped() -> dict[str, dict[str, Any]]:
     """The models in the box, and what travels with each: CelebA's first, large codes, small β."""
-    models = {name: load_pretrained(name) for name in pretrained_names()}
+    models = [(name, load_pretrained(name)) for name in pretrained_names()]
 
-    def place(name: str) -> tuple[str, int, float]:
-        model, facts = models[name]
-        return facts["faces"], -model.config.latent_size, facts["recipe"]["beta"]
+    def place(pair: tuple[str, VAE]) -> tuple[str, int, float]:
+        facts = pair[1].metadata
+        return facts["faces"], -pair[1].config.latent_size, setting_of(facts["recipe"]).value
 
-    return {name: models[name][1] for name in sorted(models, key=place)}
+    return {name: model.metadata for name, model in sorted(models, key=place)}
 
 
 def _model(name: str, facts: dict[str, Any]) -> dict[str, Any]:
     """What the file in the box measures: float16 weights, samples, what single numbers know."""
-    gallery = load_gallery(name)
+    gallery, setting = load_gallery(name), setting_of(facts["recipe"])
     columns = zip(
         gallery.attribute_names,
         gallery.probe_score,
@@ -274,7 +275,8 @@ def _model(name: str, facts: dict[str, Any]) -> dict[str, Any]:
     )
     keys = ("score", "probe", "best", "dimension")
     return {
-        "beta": facts["recipe"]["beta"],
+        "objective": setting.objective,
+        "setting": setting.value,
         "test": facts["test"],
         "samples": facts.get("samples"),
         "attributes": {row[0]: dict(zip(keys, row[1:], strict=True)) for row in columns},
@@ -314,7 +316,7 @@ def measure_sampled() -> None:
     discrete = [factor.binary for factor in FACTORS]
     found = {}
     for name in (BEST, WORST):
-        mu, logvar = encode_images(load_pretrained(name)[0], images)
+        mu, logvar = encode_images(load_pretrained(name), images)
         noise = np.random.default_rng(0).standard_normal(mu.shape)
         codes = {"means": silence_collapsed(mu, logvar), "samples": mu + np.exp(logvar / 2) * noise}
         found[name] = {kind: mig(z, factors, discrete=discrete) for kind, z in codes.items()}
@@ -323,7 +325,7 @@ def measure_sampled() -> None:
 
 def network_psnr(name: str, images: np.ndarray) -> dict[str, float]:
     """Of faces decoded from posterior means, and from one seeded sample each, dB."""
-    model, _ = load_pretrained(name)
+    model = load_pretrained(name)
     generator = torch.Generator().manual_seed(0)
     decibels = []
     with torch.no_grad():
@@ -340,7 +342,7 @@ def network_psnr(name: str, images: np.ndarray) -> dict[str, float]:
 def celeba_galleries() -> dict[str, Gallery]:
     """``β = 1`` and so on → the gallery of the model in the box, by β."""
     return {
-        f"β = {facts['recipe']['beta']:g}": load_gallery(name)
+        setting_of(facts["recipe"]).label: load_gallery(name)
         for name, facts in shipped().items()
         if facts["faces"] == "celeba"
     }
@@ -387,7 +389,7 @@ def _traversals(best: Run) -> Figure:
     """The rows of the dimensions that count as active, each with the factors that it found."""
     kl = best.result["kl_per_dimension"]
     return figures.traversals(
-        load_pretrained(BEST)[0],
+        load_pretrained(BEST),
         kl,
         dimensions=best.result["test"]["active_01"],
         names=[_found(row, best.factors) for row in best.mutual_information],

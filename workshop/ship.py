@@ -50,7 +50,7 @@ def ship(weights: Path, faces: Faces, commit: str, name: str | None = None) -> s
         The card.
     """
     name = check_name(name or Path(weights).stem)
-    model, own = load_weights(weights)
+    model = load_weights(weights)
     with torch.no_grad():
         for value in model.state_dict().values():
             if value.is_floating_point():
@@ -67,7 +67,7 @@ def ship(weights: Path, faces: Faces, commit: str, name: str | None = None) -> s
         facts["samples"] = reference_distances(model, faces)
     gallery = make_gallery(model, faces)
     path = pretrained.FOLDER / f"{name}.pth"
-    save_weights(path, model.half(), own | facts)
+    save_weights(path, model.half(), model.metadata | facts)
     record_checksum(path)
     gallery.save(pretrained.FOLDER / f"{name}.gallery.npz")
     if faces.name == "celeba":
@@ -100,8 +100,8 @@ def check_name(name: str) -> str:
 
 def write_card(name: str) -> str:
     """Write the card of a model that is in the box, ``NAME.md``, and return it."""
-    model, metadata = pretrained.load_pretrained(name)
-    text = card(name, metadata, pretrained.load_gallery(name), model.config.latent_size)
+    model = pretrained.load_pretrained(name)
+    text = card(name, model.metadata, pretrained.load_gallery(name), model.config.latent_size)
     write_atomically(pretrained.FOLDER / f"{name}.md", text.encode())
     return text
 

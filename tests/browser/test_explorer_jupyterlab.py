@@ -59,7 +59,7 @@ def page(lab, browser):
 
 @pytest.fixture(scope="module")
 def celeba():
-    return load_pretrained("vae_celeba")[0]
+    return load_pretrained("vae_celeba")
 
 
 def first_view(page):

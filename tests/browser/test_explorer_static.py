@@ -49,7 +49,7 @@ CONTRAST = """() => {
 
 @pytest.fixture(scope="module")
 def celeba():
-    return load_pretrained("vae_celeba")[0]
+    return load_pretrained("vae_celeba")
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +264,7 @@ def test_three_models_move_together_in_a_page_of_twelve_megabytes(browser, tmp_p
         z = starts[m][None].astype(np.float16).astype(np.float32)
         z[0, galleries[m].kl.argmax()] += moved  # linked by rank
         selector = f".ve-figures figure:nth-of-type({m + 1}) canvas"
-        face = decode_images(load_pretrained(name)[0], z)[0]
+        face = decode_images(load_pretrained(name), z)[0]
         shows(page, face, within=2, selector=selector)
     for width in (1200, 360, 260):  # no model's name runs into its neighbour's
         page.set_viewport_size({"width": width, "height": 900})
@@ -350,7 +350,7 @@ def test_the_first_view_is_a_face_with_its_gallery_and_sliders_that_anybody_unde
     faces = load_gallery("vae_celeba")
     row = faces.ids.index(OPENING[0])
     mu = faces.mu[[row]].astype(np.float16).astype(np.float32)
-    shows(page, decode_images(load_pretrained("vae_celeba")[0], mu)[0], within=2)
+    shows(page, decode_images(load_pretrained("vae_celeba"), mu)[0], within=2)
     pressed = page.locator(".ve-thumbs button[aria-pressed=true]")
     assert pressed.count() == 1
     assert pressed.is_visible()

@@ -107,7 +107,7 @@ def odd_models() -> dict[str, VAE]:
 
 @pytest.mark.parametrize("name", [*pretrained_names(), "odd", "tiny"])
 def test_javascript_decodes_what_pytorch_decodes(name, tmp_path):
-    model = odd_models().get(name) or load_pretrained(name)[0]
+    model = odd_models().get(name) or load_pretrained(name)
     size, side = model.config.latent_size, model.config.image_size
     z = np.stack([np.zeros(size, np.float32), *(seeded_normal(i, size) for i in range(7))])
     if name in pretrained_names():

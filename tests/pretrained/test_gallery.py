@@ -78,7 +78,8 @@ def test_chosen_faces_cover_rare_attributes():
 @pytest.mark.parametrize("name", pretrained_names())
 def test_every_shipped_model_has_its_gallery(name):
     gallery = load_gallery(name)
-    model, metadata = load_pretrained(name)
+    model = load_pretrained(name)
+    metadata = model.metadata
     assert len(gallery.ids) == len(set(gallery.ids)) == 64
     assert gallery.latent_size == model.config.latent_size
     assert gallery.kl.sum() == pytest.approx(metadata["test"]["kl"], rel=1e-3)

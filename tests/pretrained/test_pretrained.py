@@ -1,12 +1,16 @@
 """The models in the box."""
 
+import copy
+import json
 import os
+import pickle
 import time
 
 import pytest
 import torch
 
 from vae_lib import pretrained
+from vae_lib.checkpoint import load_weights, save_weights
 from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.faces import open_faces
@@ -18,7 +22,7 @@ def test_a_shipped_model_decodes_its_first_face_at_once(name):
     seconds = []
     for _ in range(3):  # the best of three: other processes may be in the way
         start = time.perf_counter()
-        model, _ = load_pretrained(name)
+        model = load_pretrained(name)
         face = model.sample(1)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.3
@@ -34,7 +38,8 @@ def test_a_shipped_model_is_small(name):
 
 @pytest.mark.parametrize("name", pretrained_names())
 def test_a_shipped_model_is_worth_what_its_metadata_says(name):
-    model, metadata = load_pretrained(name)
+    model = load_pretrained(name)
+    metadata = model.metadata
     if metadata["faces"] == "celeba" and not os.environ.get("CELEBA_ROOT"):
         pytest.skip("set CELEBA_ROOT to a folder with CelebA")
     images = open_faces().split("test").images
@@ -57,3 +62,24 @@ def test_damaged_weights_say_how_to_restore_them(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     with pytest.raises(InputError, match=r"vae_celeba.pth are missing or damaged; restore"):
         load_pretrained("vae_celeba")
+
+
+def test_what_a_file_tells_of_a_model_goes_where_the_model_goes(tmp_path):
+    model = load_pretrained("vae_synthetic")
+    told = model.metadata
+    assert told["faces"] == "synthetic"
+    assert type(told) is dict
+    assert "metadata" not in "".join(model.state_dict())
+    save_weights(tmp_path / "again.pth", model)
+    again = [
+        copy.deepcopy(model),
+        model.to(torch.float64),
+        pickle.loads(pickle.dumps(model)),
+        load_weights(tmp_path / "again.pth"),
+    ]
+    assert [json.dumps(other.metadata) for other in again] == [json.dumps(told)] * 4
+
+
+def test_a_model_is_no_pair_so_the_tuple_of_old_fails_at_once():
+    with pytest.raises(TypeError, match="unpack non-iterable VAE"):
+        _model, _info = load_pretrained("vae_synthetic")

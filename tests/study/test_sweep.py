@@ -108,7 +108,7 @@ def test_a_missing_test_split_shows_before_any_training(faces, tmp_path):
 
 def test_results_are_the_measures_of_the_whole_test_split(faces, tmp_path):
     (result,) = sweep(RECIPE, faces, tmp_path, (4,), (2,), device="cpu")
-    model, _ = load_weights(tmp_path / "beta_4_seed_2" / "vae_synthetic_beta_4.pth")
+    model = load_weights(tmp_path / "beta_4_seed_2" / "vae_synthetic_beta_4.pth")
     expected = evaluate(model, faces.split("test").images, ssim=True)
     assert result["test"] == expected.flat()
     assert result["kl_per_dimension"] == list(expected.kl_per_dimension)

@@ -81,7 +81,8 @@ def test_the_history_holds_every_step_and_both_splits_of_every_epoch(finished):
 
 def test_the_weights_in_the_folder_are_the_trained_ones(finished, faces):
     run, out = finished
-    loaded, metadata = load_weights(out / "vae_synthetic.pth")
+    loaded = load_weights(out / "vae_synthetic.pth")
+    metadata = loaded.metadata
     assert same_weights(loaded.state_dict(), weights(run))
     assert metadata["recipe"]["beta"] == 1.0
     assert metadata["epoch"] == 2
@@ -148,7 +149,7 @@ def test_a_run_cut_at_any_write_resumes_bit_by_bit(finished, faces, tmp_path, mo
     resumed = train(CONFIG, faces, tmp_path, resume=True, device="cpu", checkpoint_seconds=0)
     assert same_weights(weights(resumed), weights(finished[0]))
     assert same_weights(
-        load_weights(tmp_path / "vae_synthetic.pth")[0].state_dict(), weights(finished[0])
+        load_weights(tmp_path / "vae_synthetic.pth").state_dict(), weights(finished[0])
     )
     assert on_disk(tmp_path) == on_disk(finished[1])
 
@@ -218,7 +219,7 @@ def test_a_beta_vaes_checkpoint_is_identified_as_before_there_were_other_objecti
     }  # fmt: skip
     shape = {"image_size": 64, "channels": (4, 8, 8, 8), "latent_size": 6}
     assert content["identity"] == recipe | shape | {"faces": "synthetic small"}
-    _, metadata = load_weights(finished[1] / "vae_synthetic.pth")
+    metadata = load_weights(finished[1] / "vae_synthetic.pth").metadata
     assert metadata["recipe"] == recipe | {"epochs": 2}
 
 
@@ -239,7 +240,8 @@ def test_other_objectives_resume_bit_by_bit_under_names_of_their_own(faces, tmp_
     with pytest.raises(PowerCut):
         train(config, faces, tmp_path, device="cpu", callbacks=[cut], checkpoint_seconds=0)
     train(config, faces, tmp_path, resume=True, device="cpu")
-    loaded, metadata = load_weights(tmp_path / name)
+    loaded = load_weights(tmp_path / name)
+    metadata = loaded.metadata
     assert same_weights(loaded.state_dict(), weights(at_once))
     assert metadata["recipe"] == config.recipe()
     assert ("beta" in metadata["recipe"]) == (config is TCVAE)
@@ -499,7 +501,7 @@ def test_two_processes_average_the_gradients_of_their_halves_of_the_batch(faces,
 
     records = on_disk(tmp_path / "run")
     assert [r["step"] for r in records if r["kind"] == "step"] == list(range(1, 41))
-    _, metadata = load_weights(tmp_path / "run" / "vae_synthetic.pth")
+    metadata = load_weights(tmp_path / "run" / "vae_synthetic.pth").metadata
     assert metadata["processes"] == 2
     mine = Training(CONFIG, faces, "cpu")
     inputs = mine.inputs(next(mine.batches.epoch(8, seed=0, epoch=0)))

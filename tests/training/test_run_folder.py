@@ -49,7 +49,7 @@ def files(out):
 
 
 def same_weights(a, b):
-    first, second = (load_weights(out / "vae_synthetic.pth")[0].state_dict() for out in (a, b))
+    first, second = (load_weights(out / "vae_synthetic.pth").state_dict() for out in (a, b))
     return all(torch.equal(value, second[name]) for name, value in first.items())
 
 

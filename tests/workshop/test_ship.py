@@ -36,12 +36,13 @@ def test_a_shipped_model_comes_with_everything_measured_on_its_float16_weights(
 ):
     train(TrainConfig(epochs=1, beta=2, model=SMALL), faces, tmp_path / "run", device="cpu")
     text = ship(tmp_path / "run" / "vae_synthetic_beta_2.pth", faces, "abc1234", "vae_small")
-    model, metadata = load_pretrained("vae_small")
+    model = load_pretrained("vae_small")
+    metadata = model.metadata
     test = faces.split("test").images
     assert metadata["test"] == evaluate(model, test, ssim=True).flat()
     assert (metadata["commit"], metadata["faces"]) == ("abc1234", "synthetic")
     assert list(json.loads((box / "sha256.json").read_text())) == ["vae_small"]
-    trained, _ = load_weights(tmp_path / "run" / "vae_synthetic_beta_2.pth")
+    trained = load_weights(tmp_path / "run" / "vae_synthetic_beta_2.pth")
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-3, atol=1e-6)
     assert load_gallery("vae_small").latent_size == 6
@@ -52,7 +53,8 @@ def test_a_shipped_model_comes_with_everything_measured_on_its_float16_weights(
 
 @pytest.mark.parametrize("name", pretrained_names())
 def test_every_card_says_what_the_files_beside_it_say(name):
-    model, metadata = load_pretrained(name)
+    model = load_pretrained(name)
+    metadata = model.metadata
     text = card(name, metadata, load_gallery(name), model.config.latent_size)
     assert (pretrained.FOLDER / f"{name}.md").read_text() == text
     assert "Nobody has looked" not in text
@@ -86,9 +88,9 @@ def test_faces_can_be_picked_by_name(faces):
 
 
 def test_a_model_is_found_by_name_or_by_path(tmp_path, model):
-    assert load_model("vae_celeba")[1]["faces"] == "celeba"
+    assert load_model("vae_celeba").metadata["faces"] == "celeba"
     save_weights(tmp_path / "own.pth", model, {"faces": "mine"})
-    assert load_model(tmp_path / "own.pth")[1]["faces"] == "mine"
+    assert load_model(tmp_path / "own.pth").metadata["faces"] == "mine"
     with pytest.raises(InputError, match="no model 'vae_nothing' in the box"):
         load_model("vae_nothing")
     with pytest.raises(InputError, match="Could not read"):
@@ -101,7 +103,7 @@ def test_evaluate_by_name_measures_the_card_again(capsys):
     told = dict(
         line.split() for line in capsys.readouterr().out.splitlines() if len(line.split()) == 2
     )
-    _, metadata = load_pretrained("vae_celeba")
+    metadata = load_pretrained("vae_celeba").metadata
     for measure in ("reconstruction", "excess", "kl", "psnr", "ssim"):
         found = float(told[measure].replace(",", ""))
         assert found == pytest.approx(metadata["test"][measure], rel=1e-3)

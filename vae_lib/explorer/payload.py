@@ -35,14 +35,15 @@ class Subject:
     """One model to explore and what is known about it."""
 
     def __init__(self, source, label, kl, faces: Faces | None, device: torch.device) -> None:
-        gallery, metadata, name = None, {}, "model"
+        gallery, name = None, "model"
         if not isinstance(source, str | Path):
             model = unwrap(source)
         else:
-            model, metadata = load_model(source)
+            model = load_model(source)
             name = Path(source).stem
             if str(source) in pretrained_names():
                 gallery = _shipped_gallery(name)
+        metadata = model.metadata
         self.model = _shared_model(model, device)
         self.config = model.config
         self.name = name

@@ -130,7 +130,8 @@ def _is_trained(weights: Path, config: TrainConfig, faces: Faces) -> bool:
     """Whether nothing is left to train; any doubt is for `train` to put into words."""
     if not weights.exists():
         return False
-    model, metadata = load_weights(weights)
+    model = load_weights(weights)
+    metadata = model.metadata
     return (
         model.config == config.model
         and metadata.get("recipe") == config.recipe()
@@ -147,7 +148,8 @@ def identity(config: TrainConfig, faces: Faces) -> dict[str, Any]:
 
 def measure(weights: Path, faces: Faces, device: str | None = None) -> dict[str, Any]:
     """Test a model on every image of the test split and keep the facts of its training."""
-    model, metadata = load_weights(weights, device or "cpu")
+    model = load_weights(weights, device or "cpu")
+    metadata = model.metadata
     measured = evaluate(model, faces.split("test").images, ssim=True)
     setting = setting_of(metadata.get("recipe"))
     result = {
