@@ -32,6 +32,14 @@ def darkened(figure: Figure) -> Figure:
     figure : Figure
         Is left as it is. Pictures in it may have an attribute ``gaps``, a mask of the pixels that
         are paper.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> figure = Figure()
+    >>> line = figure.subplots().plot([1, 2], color="black")
+    >>> darkened(figure).axes[0].lines[0].get_color()[:3], figure.axes[0].lines[0].get_color()
+    ((0.9, 0.9, 0.9), 'black')
     """
     figure = pickle.loads(pickle.dumps(figure))
     for artist in dict.fromkeys(figure.findobj()):  # once each: twice would be not at all
@@ -46,6 +54,14 @@ def dark_colour(colour: Any) -> tuple[float, float, float, float] | str:
     ----------
     colour
         Whatever Matplotlib takes for a colour.
+
+    Examples
+    --------
+    >>> dark_colour("black"), dark_colour("none")
+    ((0.9, 0.9, 0.9, 1.0), 'none')
+    >>> white = dark_colour("white")  # the page's #121212
+    >>> [round(255 * part) for part in white[:3]]
+    [18, 18, 18]
     """
     *rgb, alpha = to_rgba(colour)
     if alpha == 0:

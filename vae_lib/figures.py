@@ -43,7 +43,11 @@ def _png(figure: Figure) -> bytes:
 
 
 def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
-    """Lay images (n, h, w, 3) out in rows of ``columns`` with white gaps, as one uint8 image."""
+    """Lay images (n, h, w, 3) out in rows of ``columns`` with white gaps, as one uint8 image.
+
+    >>> mosaic(np.zeros((3, 64, 64, 3), np.uint8), columns=2).shape  # two rows and three gaps
+    (134, 134, 3)
+    """
     if images.dtype != np.uint8:
         raise InputError(
             f"Found images of {images.dtype}; expected uint8, as decode_images gives them."
@@ -58,7 +62,13 @@ def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
 
 
 def show_mosaic(axes: Axes, images: np.ndarray, columns: int) -> None:
-    """Draw a `mosaic`, and mark which of its pixels are paper, for figures on dark pages."""
+    """Draw a `mosaic`, and mark which of its pixels are paper, for figures on dark pages.
+
+    >>> axes = Picture().subplots()
+    >>> show_mosaic(axes, np.zeros((1, 4, 4, 3), np.uint8), columns=1)
+    >>> int(axes.images[0].gaps.sum())  # a frame of 2 pixels around 4 × 4: 8 · 8 − 4 · 4
+    48
+    """
     picture = axes.imshow(mosaic(images, columns), interpolation="lanczos")
     picture.gaps = mosaic(np.zeros_like(images), columns).all(-1)
 
@@ -75,6 +85,13 @@ def loss_curves(history: Sequence[dict[str, Any]]) -> Figure:
     ------
     InputError
         If no epoch was finished yet.
+
+    Examples
+    --------
+    >>> measures = {"excess": 300.0, "kl": 100.0, "psnr": 22.0}
+    >>> history = [{"kind": "epoch", "split": s, "epoch": 1} | measures for s in ("train", "valid")]
+    >>> [axes.lines[0].get_ydata().tolist() for axes in loss_curves(history).axes]
+    [[300.0], [100.0], [22.0]]
     """
     with foreign("The history holds a line that is no record", "Read it from history.jsonl anew"):
         epochs = [record for record in history if record["kind"] == "epoch"]
@@ -118,6 +135,13 @@ def faces_in_rows(
         What stands under each column, if anything.
     xlabel : str
         What the ticks mean.
+
+    Examples
+    --------
+    >>> rows = [np.zeros((5, 64, 64, 3), np.uint8)] * 2
+    >>> axes = faces_in_rows(rows, ["before", "after"]).axes[0]
+    >>> [label.get_text() for label in axes.get_yticklabels()]
+    ['before', 'after']
     """
     columns, (h, w) = len(rows[0]), rows[0].shape[1:3]
     beside = 0.2 + 0.085 * max(len(line) for label in labels for line in label.split("\n"))
@@ -133,13 +157,22 @@ def faces_in_rows(
 
 
 def reconstructions(model: VAE, images: np.ndarray) -> Figure:
-    """Originals above what the model makes of their posterior means."""
+    """Originals above what the model makes of their posterior means.
+
+    >>> figure = reconstructions(VAE(), np.zeros((3, 64, 64, 3), np.uint8))
+    >>> figure.axes[0].images[0].get_array().shape  # 2 rows of 3 faces, gaps of 2 between
+    (134, 200, 3)
+    """
     decoded = decode_images(model, encode_images(model, images)[0])
     return faces_in_rows([images, decoded], ["original", "reconstruction"])
 
 
 def samples(model: VAE, count: int = 48, columns: int = 12, seed: int = 0) -> Figure:
-    """Faces that no photograph shows: decoded draws from the prior."""
+    """Faces that no photograph shows: decoded draws from the prior.
+
+    >>> samples(VAE(), count=4, columns=4).axes[0].images[0].get_array().shape
+    (68, 266, 3)
+    """
     model = unwrap(model)
     z = torch.randn(count, model.config.latent_size, generator=torch.Generator().manual_seed(seed))
     size = (CELL * columns, CELL * -(-count // columns))
@@ -151,7 +184,12 @@ def samples(model: VAE, count: int = 48, columns: int = 12, seed: int = 0) -> Fi
 
 
 def interpolation(model: VAE, a: torch.Tensor, b: torch.Tensor, steps: int = 9) -> Figure:
-    """The linear and the spherical way between two codes, with the length of each code."""
+    """The linear and the spherical way between two codes, with the length of each code.
+
+    >>> axes = interpolation(VAE(), *(3 * torch.eye(128)[:2]), steps=3).axes[0]
+    >>> [label.get_text().split()[-1] for label in axes.get_yticklabels()]  # 3 / √2, and 3
+    ['2.1', '3.0']
+    """
     rows, labels = [], []
     for method in ("linear", "spherical"):
         codes = interpolate(a, b, steps, method)
@@ -191,6 +229,14 @@ def traversals(
     ------
     InputError
         If there are not as many KL values, or names, as dimensions.
+
+    Examples
+    --------
+    >>> from vae_lib.model import VAEConfig
+    >>> model = VAE(VAEConfig(channels=(4, 4, 4, 4), latent_size=2))
+    >>> axes = traversals(model, [0.5, 2.0], values=(-1, 0, 1)).axes[0]
+    >>> [label.get_text() for label in axes.get_yticklabels()]
+    ['z$_{1}$  2.00 nats', 'z$_{0}$  0.50 nats']
     """
     model = unwrap(model)
     for what, found in (("KL values", kl), ("names", names or kl)):
@@ -210,7 +256,11 @@ def traversals(
 
 
 def colours(keys: Sequence[Any]) -> dict[Any, Any]:
-    """One colour for each key, from dark to light, the same for the same keys."""
+    """One colour for each key, from dark to light, the same for the same keys.
+
+    >>> [round(float(green), 2) for _, green, _, _ in colours([4, 1]).values()]  # 1, then 4
+    [0.0, 0.85]
+    """
     return {key: VIRIDIS(0.85 * i / max(1, len(keys) - 1)) for i, key in enumerate(sorted(keys))}
 
 
@@ -232,6 +282,15 @@ def rate_distortion(
     ------
     InputError
         If there are no results.
+
+    Examples
+    --------
+    >>> runs = [
+    ...     {"identity": {"beta": beta}, "test": {"kl": kl, "excess": excess, "psnr": 20.0}}
+    ...     for beta, kl, excess in ((1, 109.0, 228.0), (4, 43.0, 363.0))
+    ... ]
+    >>> [dots.get_label() for dots in rate_distortion(runs).axes[0].collections]
+    ['β = 1', 'β = 4']
     """
     if not results:
         raise InputError("There are no results to draw; run `vae sweep` first.")
@@ -280,6 +339,12 @@ def kl_spectrum(results: Sequence[dict[str, Any]], threshold: float = 0.1) -> Fi
         each.
     threshold : float
         Drawn as the level above which a dimension counts as active, nats.
+
+    Examples
+    --------
+    >>> runs = [{"identity": {"beta": 1}, "kl_per_dimension": [0.5, 2.0]}]
+    >>> kl_spectrum(runs).axes[0].lines[0].get_ydata().tolist()  # the strongest first
+    [2.0, 0.5]
     """
     if not results:
         raise InputError("There are no results to draw; run `vae sweep` first.")
@@ -311,6 +376,13 @@ def score_heatmap(galleries: dict[str, Gallery], dimensions: int = 8) -> Figure:
         A title for each model, and its gallery; all with the same attributes.
     dimensions : int
         How many columns single dimensions get, those with most KL first.
+
+    Examples
+    --------
+    >>> from vae_lib.pretrained import load_gallery
+    >>> axes = score_heatmap({"β = 1": load_gallery("vae_celeba")}, dimensions=3).axes[0]
+    >>> axes.images[0].get_array().shape  # probe, best, three dimensions
+    (40, 5)
     """
     if len({gallery.attribute_names for gallery in galleries.values()}) != 1:
         raise InputError(
@@ -354,6 +426,13 @@ def mutual_information(
         Names of the factors.
     kl : dict
         For each title, the mean KL of each dimension, nats, by which the rows are sorted.
+
+    Examples
+    --------
+    >>> nats = {"a": np.array([[0.0, 0.1], [0.7, 0.0]])}
+    >>> figure = mutual_information(nats, ["x", "y"], kl={"a": [1, 3]})
+    >>> figure.axes[0].images[0].get_array().tolist()  # the dimension of most KL first
+    [[0.7, 0.0], [0.0, 0.1]]
     """
     rows = max(map(len, matrices.values()))
     size = (1.2 + 3.4 * len(matrices), 1.38 + 0.22 * rows)  # inches; cells are square
@@ -384,6 +463,13 @@ def scores_against_beta(
         Each with ``beta`` and the measures.
     measures : dict
         Which measures to draw, and the label of each, with its unit.
+
+    Examples
+    --------
+    >>> runs = [{"beta": beta, "mig": mig} for beta, mig in ((1, 0.1), (1, 0.3), (4, 0.4))]
+    >>> means = scores_against_beta(runs, {"mig": "MIG"}).axes[0].lines[0]
+    >>> [round(float(mean), 1) for mean in means.get_ydata()]
+    [0.2, 0.4]
     """
     if not runs:
         raise InputError("There are no runs to draw; run `vae sweep` first.")

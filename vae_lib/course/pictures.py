@@ -46,6 +46,14 @@ def morph(images: np.ndarray, seconds: float = 2.4, plays: int = 2, side: int = 
     ------
     InputError
         If there are fewer than two images.
+
+    Examples
+    --------
+    >>> grey = np.full((1, 8, 8, 3), 128, np.uint8)
+    >>> film = morph(np.concatenate([0 * grey, grey, 2 * (grey - 1)]), seconds=1.5, side=16)
+    >>> with Image.open(io.BytesIO(film.gif)) as opened:
+    ...     opened.size, opened.n_frames, opened.info["duration"]
+    ((16, 16), 3, 500)
     """
     if len(images) < 2:
         raise InputError(f"A morph needs two images or more; found {len(images)}.")
@@ -87,6 +95,12 @@ def careless_photo(
         RGB, 4 h wide and 3 h high.
     points : list of pairs of float
         Where the points are in it, as fractions of its width and height.
+
+    Examples
+    --------
+    >>> photo, ((x, y),) = careless_photo(np.zeros((64, 64, 3), np.uint8), [(32, 32)])
+    >>> photo.size, round(x, 2), round(y, 2)  # the middle of the face is not the photo's
+    ((256, 192), 0.58, 0.45)
     """
     side = len(face)
     width, height = 4 * side, 3 * side

@@ -23,7 +23,11 @@ WEIGHTS = torch.softmax(-0.5 * NODES.square(), dim=0)
 
 
 def log_normal(x: Tensor, mean: Tensor | float, sigma: Tensor | float) -> Tensor:
-    """Log-density of a Gaussian, nats."""
+    """Log-density of a Gaussian, nats.
+
+    >>> log_normal(torch.zeros(1), 0.0, 1.0).item()  # −½ ln 2π
+    -0.9189
+    """
     sigma = torch.as_tensor(sigma, dtype=x.dtype)
     return -0.5 * ((x - mean) / sigma).square() - sigma.log() - 0.5 * math.log(2 * math.pi)
 
@@ -39,6 +43,19 @@ class ToyModel:
     ------
     InputError
         If ``noise`` is below 0.05: the peaks would be too narrow for the grid.
+
+    Examples
+    --------
+    With a decoder that hands z on, x is N(0, 1 + noise²), and its posterior a Gaussian of mean
+    x / (1 + noise²), which the bound reaches.
+
+    >>> toy = ToyModel(lambda z: z, noise=1.0)
+    >>> toy.log_evidence(0.0).item()  # −½ ln 4π
+    -1.2655
+    >>> toy.bound(0.0, mu=0.0, sigma=0.5**0.5).item()
+    -1.2655
+    >>> toy.bound(0.0, mu=0.0, sigma=1.0).item()  # a wider q pays for it
+    -1.4189
     """
 
     decode: Callable[[Tensor], Tensor]

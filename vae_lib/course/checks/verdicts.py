@@ -62,7 +62,16 @@ _solved: set[str] = set()  # by the learner, since the kernel started
 
 
 def exercise(notebook: int, praise: str) -> Callable[[Callable[["Ask"], str]], Callable]:
-    """Make a check of a function that returns what is wrong with an answer."""
+    """Make a check of a function that returns what is wrong with an answer.
+
+    >>> @exercise(9, "One and one are two.")
+    ... def two(ask):
+    ...     return compare(ask.tensor(), 2.0)
+    >>> two(lambda: 1.0)
+    Not yet: the result is half of what it should be. (0 of 1 solved.)
+    >>> two(lambda: 2.0)
+    Correct. One and one are two. (1 of 1 solved.)
+    """
 
     def decorate(judge: Callable[["Ask"], str]) -> Callable[..., None]:
         name = judge.__name__
@@ -204,6 +213,11 @@ def _why_it_stopped(error: BaseException) -> str:
 
 
 def as_tensor(value: Any) -> Tensor:
+    """A learner's result as float64, without its graph; a fault where it holds no numbers.
+
+    >>> as_tensor([1, 2]).dtype
+    torch.float64
+    """
     try:
         exact = None if isinstance(value, Tensor) else torch.float64  # of Python's own numbers
         found = torch.as_tensor(value, dtype=exact).detach().cpu()
@@ -218,7 +232,11 @@ def as_tensor(value: Any) -> Tensor:
 
 
 def same(found: Any, expected: Any, tolerance: float = 1e-4) -> bool:
-    """Whether two numbers or tensors have the same shape and nearly the same values, NaN too."""
+    """Whether two numbers or tensors have the same shape and nearly the same values, NaN too.
+
+    >>> same(1.0, torch.tensor(1.00001)), same(torch.nan, torch.nan), same(1.0, [1.0])
+    (True, True, False)
+    """
     found = torch.as_tensor(found).detach().double()
     expected = torch.as_tensor(expected).detach().double()
     return found.shape == expected.shape and torch.allclose(
@@ -251,6 +269,15 @@ def compare(
     """Nothing if they agree; else the slip that gives these numbers, a factor, or the numbers.
 
     ``where`` begins the sentence of numbers, and ``logarithms`` are what the result is made of.
+
+    >>> compare(torch.tensor([2.0, 4.0]), [1.0, 2.0])
+    'the result is twice what it should be.'
+    >>> compare(torch.tensor([2.0, 5.0]), [1.0, 2.0], [([2.0, 5.0], "you added 1 somewhere.")])
+    'you added 1 somewhere.'
+    >>> compare(torch.tensor([2.0, 5.0]), [2.0, 4.0])
+    'for the numbers of this check the result, number 2 of 2, should be 4, and yours is 5.'
+    >>> compare(torch.tensor([1.0, 2.0]), [1.0, 2.0])
+    ''
     """
     expected = torch.as_tensor(expected).detach().double()
     if same(found, expected):
@@ -288,4 +315,9 @@ def compare(
 
 
 def listed(values: Tensor) -> list[float]:
+    """Numbers for a sentence, to three digits.
+
+    >>> listed(torch.tensor([0.25, 1 / 3], dtype=torch.float64))
+    [0.25, 0.333]
+    """
     return [round(value, 3) for value in values.tolist()]
