@@ -5,6 +5,7 @@ which pixels has this code (z → pixels), and which code has this picture (pict
 answers, on a published page, the browser decodes by itself from weights that travel with the page.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,7 +60,10 @@ def browser_module() -> str:
     """The modules of ``browser/`` as one: a page on the disk can import no other file."""
     texts = [(BROWSER / f"{name}.mjs").read_text(encoding="utf-8") for name in MODULES]
     imports, exports = r"^import \{[^}]*\} from .*\n", r"^export (?!default)"
-    return re.sub(f"{imports}|{exports}", "", "\n".join(texts), flags=re.MULTILINE)
+    text = re.sub(f"{imports}|{exports}", "", "\n".join(texts), flags=re.MULTILINE)
+    # Of letters beyond Latin 1 a single one would make a browser keep the whole text twice as wide.
+    text = re.sub(r"[^\0-\xff]", lambda letter: f"\\u{{{ord(letter[0]):x}}}", text)
+    return text.replace("DIGEST", hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
 @memory_as_sentence('explore with device="cpu"')

@@ -13,9 +13,10 @@ const PAGE = `${Date.now()}-${Math.random()}`; // by which the kernel tells page
 export class Controller {
   constructor(model) {
     Object.assign(this, {
-      model, views: new Set(), frames: [], notice: "", changes: false, base: null, decodeTime: 0, decodedBy: "",
+      model, views: new Set(), listening: [], frames: [], notice: "", changes: false, base: null, decodeTime: 0, decodedBy: "",
     });
     this.kernel = new Kernel(model, () => this.kernelChanged());
+    this.listen(model, "msg:custom", (content, buffers) => this.kernel.hear(content, buffers ?? []));
     this.saveSoon = soon(() => this.save(), 400);
     this.ready = this.open();
   }
@@ -23,22 +24,20 @@ export class Controller {
   async open() {
     const { model } = this;
     const find = (reference) => model.widget_manager.get_model(reference.replace("IPY_MODEL_", ""));
-    const weights = await Promise.all(model.get("models").map(find));
-    this.weights = weights;
+    const carriers = await Promise.all(model.get("models").map(find)); // widgets that hold weights
+    this.carriers = carriers;
     this.world = makeWorld(
-      weights.map((w) => ({ spec: w.get("spec"), gallery: w.get("gallery") })),
+      carriers.map((carrier) => ({ spec: carrier.get("spec"), gallery: carrier.get("gallery") })),
       model.get("labels"),
       model.get("factors"),
     );
     this.history = new History({ ...initialState(), start: this.opening() });
-    if (!weights.length) return;
+    if (!carriers.length) return;
     // What anywidget hands on does not tell whether there is a kernel; other widgets do.
-    const [first] = weights;
-    const lost = () => first.comm_live || this.kernel.mode === "none" || this.kernel.lose();
-    first.on("comm_live_update", lost);
-    this.forget = () => first.off("comm_live_update", lost);
-    model.on("change:state", () => this.stateSet());
-    model.on("change:values", () => this.valuesSet());
+    const [first] = carriers;
+    this.listen(first, "comm_live_update", () => first.comm_live || this.kernel.mode === "none" || this.kernel.lose());
+    this.listen(model, "change:state", () => this.stateSet());
+    this.listen(model, "change:values", () => this.valuesSet());
     const live = Boolean(first.comm_live);
     const hello = this.kernel.hello();
     if (live) await hello;
@@ -60,10 +59,19 @@ export class Controller {
     return index < 0 ? { kind: "mean" } : { kind: "gallery", index };
   }
 
-  /** The widget is gone for good. */
+  listen(model, event, callback) {
+    if (this.ended) return;
+    model.on(event, callback);
+    this.listening.push(() => model.off(event, callback));
+  }
+
+  /**
+   * The widget is gone for good. Some notebooks keep its model for ever (JupyterLab's kernel
+   * connection holds every comm that was ever closed), so that nothing of weight may hang from it.
+   */
   end() {
     this.ended = true;
-    this.forget?.();
+    for (const stop of this.listening.splice(0)) stop();
     this.kernel.lose();
     leaveDecoders(this);
   }
@@ -261,10 +269,10 @@ export class Controller {
     }
     const frames = new Array(items.length);
     await Promise.all(
-      this.weights.map(async (weights, m) => {
+      this.carriers.map(async (carrier, m) => {
         const mine = items.flatMap(({ model }, i) => (model === m ? [i] : []));
         if (!mine.length) return;
-        const decode = sharedDecoder(this, weights.get("spec"), bytesOf(weights.get("half")));
+        const decode = sharedDecoder(this, carrier.get("spec"), bytesOf(carrier.get("half")));
         const found = await decode(mine.map((i) => items[i].z));
         mine.forEach((i, k) => (frames[i] = found[k]));
       }),

@@ -71,7 +71,6 @@ export const PATIENCE = 1500; // ms until a kernel counts as busy or gone
 export class Kernel {
   constructor(model, changed) {
     Object.assign(this, { model, changed, mode: "none", count: 0, waiting: new Map(), faces: 0, device: "" });
-    model.on("msg:custom", (content, buffers) => this.hear(content, buffers ?? []));
   }
   /** Ask once whether somebody is there; whoever answers later is welcome too. */
   hello() {
