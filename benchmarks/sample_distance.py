@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torchvision.transforms.functional import gaussian_blur
 
-from vae_lib.attribute_classifier import features, load_classifier
 from vae_lib.faces import open_faces
 from vae_lib.pretrained import load_pretrained
+from vae_lib.pretrained.classifier import features, load_classifier
 from vae_lib.sample_distance import frechet_distance, reference_distances, sample_distance
 
 

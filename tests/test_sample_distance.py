@@ -11,10 +11,10 @@ from scipy.stats import ortho_group
 from torchmetrics.classification import MultilabelAccuracy, MultilabelAUROC
 
 from vae_lib import pretrained
-from vae_lib.attribute_classifier import AttributeClassifier, features, load_classifier
 from vae_lib.errors import InputError
 from vae_lib.faces import open_faces
 from vae_lib.pretrained import load_pretrained, pretrained_names
+from vae_lib.pretrained.classifier import AttributeClassifier, features, load_classifier
 from vae_lib.sample_distance import frechet_distance, reference_distances, sample_distance
 from workshop.classifier import save_classifier, score_classifier, train_classifier
 

@@ -9,12 +9,12 @@ compare with each other, never with a published FID.
 import numpy as np
 import torch
 
-from vae_lib.attribute_classifier import check_celeba, features, load_classifier
 from vae_lib.errors import InputError
 from vae_lib.evaluation import check_images
 from vae_lib.faces.dataset import Faces
 from vae_lib.latent import decode_images, encode_images
 from vae_lib.model import VAE, unwrap
+from vae_lib.pretrained.classifier import check_celeba, features, load_classifier
 
 
 def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:

@@ -10,18 +10,18 @@ import torch
 from torch.nn import functional as F
 
 from vae_lib import pretrained
-from vae_lib.attribute_classifier import (
+from vae_lib.checkpoint import save
+from vae_lib.devices import choose_device, processor_name
+from vae_lib.errors import InputError
+from vae_lib.faces.batches import Batches, flip_some, to_pixels
+from vae_lib.faces.dataset import Faces
+from vae_lib.pretrained.classifier import (
     CLASSIFIER,
     NAME,
     AttributeClassifier,
     check_celeba,
     in_batches,
 )
-from vae_lib.checkpoint import save
-from vae_lib.devices import choose_device, processor_name
-from vae_lib.errors import InputError
-from vae_lib.faces.batches import Batches, flip_some, to_pixels
-from vae_lib.faces.dataset import Faces
 from workshop.ship import record_checksum
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -75,6 +76,86 @@ class Faces:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @staticmethod
+    def from_arrays(
+        images: Any,
+        attributes: Any = None,
+        attribute_names: Sequence[str] | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        splits: Any = None,
+        name: str = "faces",
+    ) -> "Faces":
+        """Faces from what is in memory: arrays, tensors or nested lists, in their order.
+
+        Parameters
+        ----------
+        images : array_like, shape (n, h, h, 3) or (n, 3, h, h)
+            uint8, 0…255, or floating-point numbers in [0, 1], which are rounded to uint8. The
+            course's models want h = 64.
+        attributes : array_like, shape (n, k), optional
+            Labels or numbers; NaN where one is not known.
+        attribute_names : sequence of str, length k, optional
+            ``"attribute 0"`` and so on where they are left out.
+        ids : sequence of str, length n, optional
+            Names, each once; ``"face-000000"`` and so on by default.
+        splits : array_like of int, shape (n,), optional
+            0 train, 1 valid, 2 test. By default a tenth, at least one face, goes to validation and
+            to testing each; a hash of the ids decides, so that more faces or another order move
+            few of them.
+        name : str
+            Stands in the names of the weights trained on these faces.
+
+        Raises
+        ------
+        InputError
+            If the images are no colour pictures, their values are out of range, or the rest does
+            not fit them.
+
+        Examples
+        --------
+        >>> faces = Faces.from_arrays(np.zeros((50, 64, 64, 3), np.uint8))
+        >>> [len(faces.split(name)) for name in ("train", "valid", "test")]
+        [40, 5, 5]
+        """
+        pixels = _as_pixels(images)
+        count = len(pixels)
+        names = [f"face-{row:06d}" for row in range(count)] if ids is None else list(map(str, ids))
+        if len(set(names)) < len(names):
+            twice = next(one for one in names if names.count(one) > 1)
+            raise InputError(f"The id {twice!r} is there twice; each face has its own.")
+        if splits is None:
+            if count < 3:
+                raise InputError(
+                    f"{count} images cannot be split into training, validation and testing; give "
+                    "3 or more, or say with splits= what they are for."
+                )
+            held, order = max(1, count // 10), _in_order_of_hashes(names)
+            splits = np.zeros(count, np.uint8)
+            splits[order[-2 * held : -held]], splits[order[-held:]] = 1, 2
+        table = np.asarray(np.zeros((count, 0)) if attributes is None else attributes, np.float32)
+        if table.ndim != 2:
+            raise InputError(f"The attributes have shape {table.shape}; expected (n, k).")
+        if attribute_names is None:
+            attribute_names = [f"attribute {column}" for column in range(table.shape[1])]
+        if len(attribute_names) != table.shape[1]:
+            raise InputError(
+                f"There are {table.shape[1]} columns of attributes but {len(attribute_names)} "
+                "attribute_names; expected one for each."
+            )
+        faces = Faces(
+            name=name,
+            images=pixels,
+            ids=np.array(names, dtype=str),
+            splits=np.asarray(splits, np.uint8),
+            attributes=table,
+            attribute_names=tuple(map(str, attribute_names)),
+        )
+        digest = hashlib.sha256()
+        for part in (faces.images, faces.ids, faces.splits, faces.attributes):
+            digest.update(np.ascontiguousarray(part).data)
+        return replace(faces, fingerprint=digest.hexdigest())
 
     def split(self, name: str) -> "Faces":
         """The rows of one split: ``"train"``, ``"valid"`` or ``"test"``; views of sorted rows.
@@ -152,12 +233,7 @@ class Faces:
                 "needed at least, and 40 give something to look at. Add pictures to the folder, or "
                 "unset CELEBA_ROOT to use drawn faces."
             )
-        mixed = sorted(
-            range(len(self)),
-            key=lambda row: hashlib.sha256(
-                str(self.ids[row]).encode(errors="surrogatepass")
-            ).digest(),
-        )[:most]
+        mixed = _in_order_of_hashes(self.ids)[:most]
         held = max(least, len(mixed) // 10)
         bounds = [0, len(mixed) - 2 * held, len(mixed) - held, len(mixed)]
         parts = [sorted(mixed[start:stop]) for start, stop in pairwise(bounds)]
@@ -182,3 +258,44 @@ class Faces:
             splits=self.splits[rows],
             attributes=self.attributes[rows],
         )
+
+
+def _in_order_of_hashes(ids: Sequence[str] | np.ndarray) -> list[int]:
+    """Row numbers in an order that each row's id decides and nothing else."""
+    hashes = [hashlib.sha256(str(one).encode(errors="surrogatepass")).digest() for one in ids]
+    return sorted(range(len(hashes)), key=hashes.__getitem__)
+
+
+def _as_pixels(images: Any) -> np.ndarray:
+    """Colour pictures in any of their usual forms → uint8 (n, h, h, 3)."""
+    if hasattr(images, "detach"):  # a tensor, on whatever device
+        images = images.detach().cpu()
+    pixels = np.asarray(images)
+    shape = pixels.shape
+    if pixels.ndim == 4 and shape[3] != 3 and shape[1] == 3:
+        pixels = pixels.transpose(0, 2, 3, 1)
+    if pixels.ndim != 4 or pixels.shape[3] != 3 or shape[0] == 0 or len(set(pixels.shape[1:3])) > 1:
+        cure = ""
+        if pixels.ndim == 3 and shape[-1] != 3:
+            cure = " Grey pictures become colour with np.repeat(x[..., None], 3, axis=3)."
+        elif pixels.ndim == 4 and 4 in (shape[1], shape[3]):
+            cure = " Drop the fourth channel: x[..., :3], or x[:, :3]."
+        raise InputError(
+            f"These images have shape {shape}; expected squares in colour, (n, 64, 64, 3) or "
+            f"(n, 3, 64, 64), one or more.{cure}"
+        )
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels)
+    if pixels.dtype.kind != "f":
+        raise InputError(
+            f"These images are {pixels.dtype}; expected uint8, 0…255, or numbers in [0, 1]. "
+            "Whole numbers from 0 to 255 become uint8 with x.astype(np.uint8)."
+        )
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (low >= 0 and high <= 1):  # also where one is NaN
+        cure = "divide by 255" if low >= 0 and high <= 255 else "scale them, as (x + 1) / 2 does"
+        raise InputError(
+            f"The values of these images run from {low:g} to {high:g}; expected [0, 1]: {cure}, "
+            "and mend what is not finite."
+        )
+    return (pixels * 255).round().astype(np.uint8)
