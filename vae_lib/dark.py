@@ -20,7 +20,7 @@ from matplotlib.text import Text
 
 BACKGROUND = "#121212"  # of the book's dark pages
 INK = 0.9  # what black becomes
-CONTRAST = 4.5  # against the background, of whatever has a colour, small letters too (WCAG 1.4.3)
+CONTRAST = 4.5  # of every colour against the background, enough for small letters (WCAG 1.4.3)
 MAPS = {"RdBu_r": "berlin"}  # maps whose middle is white → their like with a dark middle
 
 
@@ -42,7 +42,7 @@ def darkened(figure: Figure) -> Figure:
     ((0.9, 0.9, 0.9), 'black')
     """
     figure = pickle.loads(pickle.dumps(figure))
-    for artist in dict.fromkeys(figure.findobj()):  # once each: twice would be not at all
+    for artist in dict.fromkeys(figure.findobj()):  # once each: a second time would undo the first
         _darken(artist)
     return figure
 
@@ -53,7 +53,7 @@ def dark_colour(colour: Any) -> tuple[float, float, float, float] | str:
     Parameters
     ----------
     colour
-        Whatever Matplotlib takes for a colour.
+        Anything that Matplotlib takes for a colour.
 
     Examples
     --------

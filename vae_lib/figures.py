@@ -168,7 +168,7 @@ def reconstructions(model: VAE, images: np.ndarray) -> Figure:
 
 
 def samples(model: VAE, count: int = 48, columns: int = 12, seed: int = 0) -> Figure:
-    """Faces that no photograph shows: decoded draws from the prior.
+    """Decoded draws from the prior: faces of nobody.
 
     >>> samples(VAE(), count=4, columns=4).axes[0].images[0].get_array().shape
     (68, 266, 3)

@@ -8,12 +8,12 @@ less than one would hope, so no score is reported alone.
 
 - Codes are any numbers, such as posterior means; dimensions are standardised first, so their
   units do not matter. A dimension that does not vary counts as 0 everywhere. The scale of a VAE's
-  code is set by its prior, and dimensions that collapsed to it still tremble: silence them with
-  `silence_collapsed` before standardising blows them up.
+  code is set by its prior. Dimensions that collapsed to the prior still move by a little, and
+  standardising would make that as large as anything else: call `silence_collapsed` first.
 - A factor with two values is discrete, any other is continuous, unless ``discrete`` says
   otherwise. Where a metric is defined for discrete factors, continuous ones are cut into ``bins``
   of equal width, and so are codes, as in Locatello et al. 2019, who take 20.
-- On CelebA the attributes are correlated and nobody chose them one by one. They are no factors,
+- On CelebA the attributes are correlated and nobody chose them one by one. They are not factors,
   and scores on them are a proxy; `scores` says so in its result.
 """
 

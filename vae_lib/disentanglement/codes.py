@@ -29,8 +29,8 @@ class Problem:
 def silence_collapsed(mu: np.ndarray, logvar: np.ndarray, kl: float = 0.01) -> np.ndarray:
     """Posterior means with the dimensions that collapsed to the prior set to 0.
 
-    In a collapsed dimension the posterior is the prior whatever the picture. Its mean still moves
-    by some hundredths of the posterior's own width; standardised, that tremble would count like
+    In a collapsed dimension the posterior is the prior for every picture. Its mean still moves
+    by some hundredths of the posterior's width; once standardised, that would count as much as
     any other dimension. Kim and Mnih 2018 leave such dimensions out, too.
 
     Parameters

@@ -1,4 +1,12 @@
-"""Checks for the course's exercises: each shows one sentence that helps, and returns."""
+"""Checks for the course's exercises: each shows one sentence that helps, and returns.
+
+>>> gaussian_kl(lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - 1))
+Not yet: the last term, − ln σ², is missing. (... of 5 solved.)
+>>> gaussian_kl(lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - 1 - logvar), solution=True)
+The solution passes; write your own above. (... of 5 solved.)
+>>> exchange_rate(lambda rates, distortions: -rates.diff() / distortions.diff())
+Not yet: this is the rate for each nat of distortion; the question is the other way round. (...)
+"""
 
 from vae_lib.course.checks.baseline import (
     best_guess,

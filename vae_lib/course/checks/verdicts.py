@@ -1,8 +1,8 @@
-"""Checks for the course's exercises: each shows one sentence that helps, and returns.
+"""What the checks of exercises share: call the answer, compare it, say what is wrong with it.
 
-A check never raises, whatever it is given, so that a notebook with unsolved exercises runs to its
-end. What it says of a wrong answer is true of that answer: a cause is named only where the numbers
-are exactly those that this cause gives; else it says what was expected and what was found.
+A check never raises, so that a notebook with unsolved exercises runs to its end. What it says of
+a wrong answer is true of that answer: it names a cause only where the numbers are exactly those
+that this cause gives; otherwise it says what was expected and what was found.
 
 To add one, write a function that asks the answer and returns what is wrong with it, or an empty
 string, and put `@exercise` over it with its notebook and the sentence that a right answer earns.
@@ -131,7 +131,7 @@ def _computes_nothing(answer: Answer) -> bool:
 
 
 class Ask:
-    """The answer, called with watchful eyes: errors, None and changed arguments become faults."""
+    """The answer to call: an error, a None or a changed argument becomes a fault."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
