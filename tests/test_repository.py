@@ -27,6 +27,8 @@ PICTURES: dict[str, str] = {
     ),
     # Faces of the gallery as the models decode them.
     "results/figures/explorer.png": "python benchmarks/explorer.py picture",
+    # Sixteen drawn faces, which hold the renderer to its number.
+    "tests/faces/renderer_1.png": "python tests/faces/test_synthetic.py",
 }
 
 
