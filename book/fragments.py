@@ -201,11 +201,11 @@ def attributes() -> str:
         headings += [f"{beta}: probe", f"{beta}: best dimension"]
     first = next(iter(galleries.values()))
     rows = []
-    for row in first.probe_auc.argsort()[::-1]:
+    for row in first.scores.probe.argsort()[::-1]:
         cells = [first.attribute_names[row].replace("_", " ")]
         for gallery in galleries.values():
-            single = f"{gallery.best_auc[row]:.2f} (z{gallery.best_dimension[row]})"
-            cells += [f"{gallery.probe_auc[row]:.2f}", single]
+            single = f"{gallery.scores.best[row]:.2f} (z{gallery.scores.best_dimension[row]})"
+            cells += [f"{gallery.scores.probe[row]:.2f}", single]
         rows.append(cells)
     return table(headings, rows)
 
@@ -215,12 +215,12 @@ def attribute_means() -> str:
     rows = [
         [
             beta,
-            f"{gallery.probe_auc.mean():.3f}",
-            f"{gallery.best_auc.mean():.3f}",
-            f"{(gallery.probe_auc - gallery.best_auc).mean():.3f}",
-            str(len(set(gallery.best_dimension.tolist()))),
+            f"{scores.probe.mean():.3f}",
+            f"{scores.best.mean():.3f}",
+            f"{(scores.probe - scores.best).mean():.3f}",
+            str(len(set(scores.best_dimension.tolist()))),
         ]
-        for beta, gallery in report.celeba_galleries().items()
+        for beta, scores in ((b, g.scores) for b, g in report.celeba_galleries().items())
     ]
     headings = ["model", "linear probe", "best dimension", "difference", "dimensions used"]
     return table(headings, rows)

@@ -127,12 +127,12 @@ def test_the_kl_spectrum_is_sorted():
 def test_the_heat_map_shows_probe_best_and_strongest_dimensions(model, faces):
     gallery = make_gallery(model, faces)
     axes = figures.score_heatmap({"one": gallery, "two": gallery}, dimensions=3).axes[0]
-    order = np.argsort(-gallery.probe_auc)
+    order = np.argsort(-gallery.scores.probe)
     shown = np.asarray(axes.images[0].get_array())
-    np.testing.assert_allclose(shown[:, 0], gallery.probe_auc[order])
-    np.testing.assert_allclose(shown[:, 1], gallery.best_auc[order])
+    np.testing.assert_allclose(shown[:, 0], gallery.scores.probe[order])
+    np.testing.assert_allclose(shown[:, 1], gallery.scores.best[order])
     strongest = int(gallery.kl.argmax())
-    np.testing.assert_allclose(shown[:, 2], gallery.dimension_auc[order, strongest])
+    np.testing.assert_allclose(shown[:, 2], gallery.scores.per_dimension[order, strongest])
 
 
 def test_mutual_information_is_sorted_by_kl():

@@ -389,7 +389,7 @@ def score_heatmap(galleries: dict[str, Gallery], dimensions: int = 8) -> Figure:
             "The galleries know different attributes; draw those of models of the same faces."
         )
     names = next(iter(galleries.values())).attribute_names
-    order = np.argsort(-np.mean([gallery.probe_auc for gallery in galleries.values()], axis=0))
+    order = np.argsort(-np.mean([gallery.scores.probe for gallery in galleries.values()], axis=0))
     figure = Picture(
         figsize=(2.6 + (0.2 * dimensions + 0.5) * len(galleries), 1.3 + 0.2 * len(names)),
         layout="constrained",
@@ -398,9 +398,9 @@ def score_heatmap(galleries: dict[str, Gallery], dimensions: int = 8) -> Figure:
     for axes, (title, gallery) in zip(panels, galleries.items(), strict=True):
         strongest = np.argsort(-gallery.kl)[:dimensions]
         table = np.column_stack(
-            [gallery.probe_auc, gallery.best_auc, gallery.dimension_auc[:, strongest]]
+            [gallery.scores.probe, gallery.scores.best, gallery.scores.per_dimension[:, strongest]]
         )
-        low = 0.5 if gallery.probe_score[0] == "ROC-AUC" else 0.0
+        low = 0.5 if gallery.scores.kind[0] == "ROC-AUC" else 0.0
         picture = axes.imshow(table[order], vmin=low, vmax=1, cmap="viridis", aspect="auto")
         ticks = ["probe", "best", *(f"z$_{{{d}}}$" for d in strongest)]
         axes.set_xticks(range(len(ticks)), ticks, rotation=90)
@@ -408,7 +408,7 @@ def score_heatmap(galleries: dict[str, Gallery], dimensions: int = 8) -> Figure:
         axes.axvline(1.5, color="white", linewidth=2)
         axes.tick_params(length=0, labelsize=9)
     panels[0].set_yticks(range(len(names)), [names[i].replace("_", " ") for i in order])
-    scores = sorted({score for g in galleries.values() for score in g.probe_score}, reverse=True)
+    scores = sorted({score for g in galleries.values() for score in g.scores.kind}, reverse=True)
     figure.colorbar(picture, ax=panels, label=f"{' or '.join(scores)} on test faces", shrink=0.6)
     return figure
 

@@ -1,13 +1,14 @@
 """Model cards: what a shipped model is, what it was measured to be worth, what it is bad at.
 
-A card is made from the facts that travel with the weights and from the model's gallery; nothing in
-it is typed but what eyes saw.
+A card is made from the facts that travel with the weights, from the model's gallery, and from
+``NAME.seen.txt`` beside them: what somebody saw who looked at its faces.
 """
 
 from dataclasses import asdict
 from typing import Any
 
 from vae_lib.config import READ_BY, setting_of
+from vae_lib.pretrained import FOLDER
 from vae_lib.pretrained.gallery import Gallery
 from vae_lib.training.config import TrainConfig
 
@@ -46,50 +47,13 @@ OWN_DATA = """\
 they may be used, and whom they show.
 """
 
-# What was seen in reconstructions, samples and traversals of each model, weak spots included.
-SEEN: dict[str, str] = {
-    "vae_celeba": """\
-Reconstructions keep pose, light, hair colour and background tone; they lose hair texture, teeth
-and earrings, and turn profiles towards the camera. Most samples are faces, some with one dark,
-smeared half; flat backgrounds show a faint checkerboard. Traversals of the strongest dimensions
-move brightness, face against background, the side of the light, fringe, hair tone and yaw, two
-or three of them at a time: no dimension has one meaning.""",
-    "vae_beta_4": """\
-Reconstructions keep light, hair's outline and tone, and roughly the pose; every face is
-smoother than at β = 1, glasses, hats and open mouths fade, and profiles turn towards the
-camera. Samples are more often whole faces than at β = 1, and duller. Traversals of the
-strongest dimensions can be named more easily: brightness of the background, light from either
-side, hair dark or fair, a shadow over the eyes, fringe or forehead, warm or cold colour; yet
-turning the head still moves the light, and hair takes the background with it.""",
-    "vae_beta_10": """\
-Reconstructions keep the light, the background's tone and the mass and tone of the hair; the face
-in it is nearly the same one, smiling a little, whoever was photographed: beards, glasses, closed
-eyes, open mouths and profiles are gone, a bald man gets hair and a man often a woman's face.
-Samples are almost all whole faces, soft and alike, some half in the dark. Traversals of the
-strongest dimensions: hair and background together from fair to dark; light from either side; hair
-long and dark or none; a head that turns as its hair shortens; blue or orange; fringe or forehead.
-Two or three of ten rows move one thing.""",
-    "vae_synthetic": """\
-Reconstructions keep pose, light, skin, hair, background and glasses; they lose the edges of hair,
-blur the mouth, and hardly tell open eyes from closed ones: few pixels, few nats. About half of the
-samples would pass for drawn faces; the others have half-transparent glasses, hair of two colours or
-a head that dissolves into the background. The prior's mean wears the ghost of a pair of glasses,
-because half of the faces do. Traversals mix factors: skin with background, light with yaw, hair
-length with hue.""",
-    "vae_mig_best": """\
-Of the study's 25 β-VAEs the run with the largest MIG. Reconstructions keep pose, light, skin,
-background and the tone and length of the hair, all softly; glasses are faint, and mouths all but
-closed. Samples are nearly all whole faces, several in the ghost of a pair of glasses. Of ten active
-dimensions, yaw, pitch, light, skin tone, hair colour, face width and glasses have one each, though
-both ways of turning the head put glasses on at an end, and hair and skin each bring a little of the
-other. Background hue has a row too, but is also in the two that hair length is spread over. Eyes,
-brows, mouth and smile have none.""",
-    "vae_mig_worst": """\
-Of the study's 25 β-VAEs the run with the smallest MIG; it reconstructs well: glasses are whole,
-hair has edges, though mouths and eyes are lost here too. Many samples are broken: ragged heads,
-glasses half there, stains on the background. All sixteen dimensions carry much, and every row of a
-traversal moves three things or more; glasses come and go in six of them.""",
-}
+
+def seen(name: str) -> str:
+    """What eyes saw in a model's reconstructions, samples and traversals, weak spots included."""
+    file = FOLDER / f"{name}.seen.txt"
+    if not file.exists():
+        return "Nobody has looked at this model yet."
+    return file.read_text(encoding="utf-8").strip()
 
 
 def card(name: str, metadata: dict[str, Any], gallery: Gallery, latent_size: int) -> str:
@@ -178,7 +142,7 @@ Held-out scores of a linear probe on all posterior means, and of the best single
 
 ## What it does badly
 
-{SEEN.get(name, "Nobody has looked at this model yet.")}
+{seen(name)}
 """
 
 
@@ -205,9 +169,9 @@ def options(recipe: dict[str, Any]) -> str:
 
 def attribute_rows(gallery: Gallery) -> str:
     """One row of Markdown for each attribute, the best known first."""
-    order = sorted(range(len(gallery.attribute_names)), key=lambda i: -gallery.probe_auc[i])
+    scores = gallery.scores
     return "\n".join(
-        f"| {gallery.attribute_names[i].replace('_', ' ')} | {gallery.probe_score[i]} "
-        f"| {gallery.probe_auc[i]:.3f} | {gallery.best_auc[i]:.3f} (z{gallery.best_dimension[i]}) |"
-        for i in order
+        f"| {scores.names[i].replace('_', ' ')} | {scores.kind[i]} "
+        f"| {scores.probe[i]:.3f} | {scores.best[i]:.3f} (z{scores.best_dimension[i]}) |"
+        for i in (-scores.probe).argsort(kind="stable")
     )

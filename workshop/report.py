@@ -266,13 +266,9 @@ def shipped() -> dict[str, dict[str, Any]]:
 
 def _model(name: str, facts: dict[str, Any]) -> dict[str, Any]:
     """What the file in the box measures: float16 weights, samples, what single numbers know."""
-    gallery, setting = load_gallery(name), setting_of(facts["recipe"])
-    columns = zip(
-        gallery.attribute_names,
-        gallery.probe_score,
-        *(v.tolist() for v in (gallery.probe_auc, gallery.best_auc, gallery.best_dimension)),
-        strict=True,
-    )
+    scores, setting = load_gallery(name).scores, setting_of(facts["recipe"])
+    numbers = (v.tolist() for v in (scores.probe, scores.best, scores.best_dimension))
+    columns = zip(scores.names, scores.kind, *numbers, strict=True)
     keys = ("score", "probe", "best", "dimension")
     return {
         "objective": setting.objective,

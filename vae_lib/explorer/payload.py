@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import warnings
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,7 +22,6 @@ from vae_lib.errors import InputError
 from vae_lib.faces.dataset import Faces
 from vae_lib.latent import decode_images, encode_images
 from vae_lib.model import VAE, unwrap
-from vae_lib.objective import kl_per_dimension
 from vae_lib.pretrained import load_gallery, load_model, pretrained_names
 from vae_lib.pretrained.gallery import Gallery, make_gallery
 
@@ -98,35 +98,18 @@ def _shipped_gallery(name: str) -> Gallery | None:
         return None
 
 
-def _gallery_of(model: VAE, faces: Faces) -> Gallery | None:
+def _gallery_of(model: VAE, faces: Faces) -> Gallery:
     """A gallery made on the spot: a few thousand faces tell enough for sliders."""
     told = faces.take(2_000, 0, 500)
-    both = [told.attributes[told.splits == split] for split in (0, 2)]
-    if all(map(len, both)):
+    if not all(np.count_nonzero(told.splits == split) for split in (0, 2)):
+        few = faces.take(500, 500, 500)
+        none = np.zeros((len(few), 0), np.float32)
+        splits = np.full(len(few), 2, np.uint8)
+        told = replace(few, splits=splits, attributes=none, attribute_names=())
+    with warnings.catch_warnings():
         # A label that all of few faces have, or none, has no direction; nor can it be scored.
-        varied = np.flatnonzero(np.ptp(both[0], axis=0) * np.ptp(both[1], axis=0))
-        if len(varied):
-            names = tuple(told.attribute_names[column] for column in varied)
-            columns = told.attributes[:, varied]
-            return make_gallery(model, replace(told, attributes=columns, attribute_names=names))
-    few = faces.take(500, 500, 500)
-    mu, logvar = encode_images(model, few.images)
-    kl = kl_per_dimension(torch.from_numpy(mu), torch.from_numpy(logvar)).mean(0).numpy()
-    none = np.zeros(0, np.float32)
-    return Gallery(
-        ids=tuple(few.ids[:64].tolist()),
-        mu=mu[:64],
-        logvar=logvar[:64],
-        attribute_names=(),
-        attributes=np.zeros((len(mu[:64]), 0), np.float32),
-        directions=np.zeros((0, mu.shape[1]), np.float32),
-        probe_score=(),
-        probe_auc=none,
-        best_auc=none,
-        best_dimension=np.zeros(0, np.int64),
-        dimension_auc=np.zeros((0, mu.shape[1]), np.float32),
-        kl=kl,
-    )
+        warnings.simplefilter("ignore")
+        return make_gallery(model, told)
 
 
 def opening_of(subjects: Sequence[Subject], faces: Faces | None) -> dict[str, Any]:
@@ -231,8 +214,8 @@ def _compact(gallery: Gallery) -> dict[str, Any]:
     return {
         "ids": list(gallery.ids),
         "names": [name.replace("_", " ") for name in gallery.attribute_names],
-        "kind": list(gallery.probe_score),
-        "score": [round(float(value), 3) for value in gallery.probe_auc],
+        "kind": list(gallery.scores.kind),
+        "score": [round(float(value), 3) for value in gallery.scores.probe],
         "mu": gallery.mu.astype("<f2").tobytes(),
         "directions": gallery.directions.astype("<f2").tobytes(),
         "attributes": gallery.attributes.astype("<f2").tobytes(),

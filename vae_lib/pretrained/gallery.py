@@ -3,13 +3,19 @@
 import io
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from vae_lib.attributes import attribute_directions, is_label, score_attributes, usable
+from vae_lib.attributes import (
+    AttributeScores,
+    attribute_directions,
+    is_label,
+    score_attributes,
+    usable,
+)
 from vae_lib.errors import InputError, foreign
 from vae_lib.faces.dataset import Faces
 from vae_lib.files import write_atomically
@@ -19,7 +25,16 @@ from vae_lib.objective import kl_per_dimension
 
 SIZE = 64  # faces in a gallery
 FLOAT16 = ("mu", "logvar", "directions")
-WORDS = ("ids", "attribute_names", "probe_score")
+WORDS = ("ids", "names", "kind")
+OWN = ("ids", "mu", "logvar", "attributes", "directions", "kl")
+SCORES = tuple(field.name for field in fields(AttributeScores))
+# Of files that were written when every score was called an AUC.
+OLDER_NAMES = {
+    "names": "attribute_names",
+    "kind": "probe_score",
+    "probe": "probe_auc",
+    "per_dimension": "dimension_auc",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,22 +50,12 @@ class Gallery:
     """Posterior means, float32 (n, latent_size)."""
     logvar: np.ndarray
     """Posterior log-variances, float32 (n, latent_size)."""
-    attribute_names: tuple[str, ...]
-    """CelebA's forty, or the factors of synthetic faces."""
     attributes: np.ndarray
     """0 or 1, or a factor's value, float32 (n, k); NaN where nothing is known."""
     directions: np.ndarray
     """`vae_lib.attributes.attribute_directions` of the training faces, float32 (k, latent_size)."""
-    probe_score: tuple[str, ...]
-    """What `probe_auc` and `best_auc` are: ``"ROC-AUC"`` or ``"R²"``, one per attribute."""
-    probe_auc: np.ndarray
-    """Held-out score of a linear probe on all dimensions, float32 (k,)."""
-    best_auc: np.ndarray
-    """Held-out score of the best single dimension, float32 (k,)."""
-    best_dimension: np.ndarray
-    """Which dimension that is, int64 (k,)."""
-    dimension_auc: np.ndarray
-    """Held-out score of every single dimension, float32 (k, latent_size)."""
+    scores: AttributeScores
+    """What probes and single dimensions know of the k attributes, on the test faces."""
     kl: np.ndarray
     """Mean KL of each dimension over the test faces, nats, float32 (latent_size,)."""
 
@@ -58,10 +63,15 @@ class Gallery:
     def latent_size(self) -> int:
         return self.mu.shape[1]
 
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """CelebA's forty, or the factors of drawn faces."""
+        return self.scores.names
+
     def save(self, path: Path) -> None:
         """Write one small .npz; codes and directions are rounded to float16."""
         buffer = io.BytesIO()
-        values = asdict(self)
+        values = {name: getattr(self, name) for name in OWN} | vars(self.scores)
         for name in FLOAT16:
             values[name] = values[name].astype(np.float16)
         np.savez_compressed(buffer, **values)
@@ -81,14 +91,16 @@ class Gallery:
         )
         with foreign(f"The gallery {path} is missing, damaged or of another version", restore):
             with np.load(path, allow_pickle=False) as stored:
-                values = {field.name: stored[field.name] for field in fields(Gallery)}
+                older = OLDER_NAMES if "probe_auc" in stored else {}
+                values = {name: stored[older.get(name, name)] for name in (*OWN, *SCORES)}
             for name in FLOAT16:
                 values[name] = values[name].astype(np.float32)
             for name in WORDS:
                 if values[name].dtype.kind not in "US" and values[name].size:
                     raise ValueError(f"{name} are no words")
                 values[name] = tuple(map(str, values[name].tolist()))
-            gallery = Gallery(**values)
+            scores = AttributeScores(**{name: values.pop(name) for name in SCORES})
+            gallery = Gallery(**values, scores=scores)
             gallery._check_shapes()
         return gallery
 
@@ -96,16 +108,15 @@ class Gallery:
         """Raise ValueError unless everything is a number and belongs together."""
         n, k, size = len(self.ids), len(self.attribute_names), self.kl.shape[-1]
         shapes = {name: (n, size) for name in ("mu", "logvar")}
-        shapes |= {name: (k, size) for name in ("directions", "dimension_auc")}
-        shapes |= {name: (k,) for name in ("probe_auc", "best_auc", "best_dimension")}
-        shapes |= {"attributes": (n, k), "kl": (size,)}
+        shapes |= {name: (k, size) for name in ("directions", "per_dimension")}
+        shapes |= {"attributes": (n, k), "kl": (size,), "probe": (k,), "best_dimension": (k,)}
         for name, shape in shapes.items():
-            values = getattr(self, name)
+            values = getattr(self if name in OWN else self.scores, name)
             if values.shape != shape or values.dtype.kind not in "fiu":
                 raise ValueError(f"{name} is {values.dtype} of shape {values.shape}, not {shape}")
             if name != "attributes" and not np.isfinite(values).all():
                 raise ValueError(f"{name} is not finite")
-        if len(self.probe_score) != k or not np.isin(self.best_dimension, range(size)).all():
+        if len(self.scores.kind) != k or not np.isin(self.scores.best_dimension, range(size)).all():
             raise ValueError("scores or dimensions are not those of its attributes")
 
     def check(self, model: VAE, name: str = "this model") -> None:
@@ -142,10 +153,17 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
         replace(f, attributes=f.attributes[:, kept], attribute_names=tuple(names[kept].tolist()))
         for f in (train, test)
     )
+    if not kept.any():
+        train = test  # nothing is fitted
     train_mu, _ = encode_images(model, train.images)
     mu, logvar = encode_images(model, test.images)
     scores = score_attributes(
         train_mu, train.attributes, mu, test.attributes, train.attribute_names
+    )
+    scores = replace(
+        scores,
+        probe=scores.probe.astype(np.float32),
+        per_dimension=scores.per_dimension.astype(np.float32),
     )
     chosen = choose_faces(test.attributes, min(SIZE, len(test)))
     labels = np.array([is_label(column) for column in train.attributes.T])
@@ -155,14 +173,9 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
         ids=tuple(test.ids[chosen].tolist()),
         mu=mu[chosen],
         logvar=logvar[chosen],
-        attribute_names=train.attribute_names,
         attributes=attributes[chosen].astype(np.float32),
         directions=attribute_directions(train_mu, train.attributes),
-        probe_score=scores.kind,
-        probe_auc=scores.probe.astype(np.float32),
-        best_auc=scores.best.astype(np.float32),
-        best_dimension=scores.best_dimension,
-        dimension_auc=scores.per_dimension.astype(np.float32),
+        scores=scores,
         kl=kl_per_dimension(torch.from_numpy(mu), torch.from_numpy(logvar)).mean(0).numpy(),
     )
 
