@@ -25,6 +25,7 @@ from vae_lib.checkpoint import (
     save_weights,
     weights_name,
 )
+from vae_lib.config import Setting
 from vae_lib.errors import InputError
 from vae_lib.files import write_atomically
 from vae_lib.model import VAEConfig
@@ -64,7 +65,7 @@ def test_weights_are_readable_with_plain_pytorch(weights):
     ],
 )
 def test_weights_carry_the_designs_names(faces, beta, name):
-    assert weights_name(faces, beta) == name
+    assert weights_name(faces, Setting("beta-vae", beta)) == name
 
 
 class Bomb:

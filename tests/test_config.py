@@ -9,7 +9,7 @@ from tests.conftest import SMALL
 from vae_lib import explorer, figures
 from vae_lib.checkpoint import save_weights
 from vae_lib.cli import Train
-from vae_lib.config import READ_BY, setting_of
+from vae_lib.config import setting_of
 from vae_lib.errors import InputError
 from vae_lib.pretrained.gallery import make_gallery
 from vae_lib.training.config import TrainConfig
@@ -26,9 +26,9 @@ RECIPES = {
 def result(config: TrainConfig) -> dict:
     return {
         "identity": config.flat(),
-        READ_BY[config.objective][0]: config.setting,
+        config.setting.parameter: config.setting.value,
         "seed": config.seed,
-        "test": {"kl": 10 + config.setting, "excess": 200, "psnr": 20},
+        "test": {"kl": 10 + config.setting.value, "excess": 200, "psnr": 20},
         "kl_per_dimension": [2.0, 0.5],
     }
 

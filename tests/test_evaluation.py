@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
+from vae_lib.config import objective_named
 from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate, psnr, ssim_per_face
 
@@ -61,9 +62,10 @@ def test_validation_and_training_use_one_definition(model, faces):
     measured = evaluate(model, images)
     noise = torch.randn(32, 6, generator=torch.Generator().manual_seed(0))
     no_flips = torch.zeros(32, dtype=torch.bool)
-    step = Step(model.eval(), torch.device("cpu"), beta=3.0)
+    objective = objective_named("beta-vae")
+    step = Step(model.eval(), torch.device("cpu"), objective, {"beta": 3.0}, train_images=32)
     step.bfloat16 = False
-    loss, reconstruction, kl = step.objective(torch.from_numpy(images), no_flips, noise)
+    loss, reconstruction, kl = step.losses(torch.from_numpy(images), no_flips, noise)
     assert reconstruction.item() == pytest.approx(measured.reconstruction, rel=1e-5)
     assert kl.item() == pytest.approx(measured.kl, rel=1e-5)
     assert loss.item() == pytest.approx(measured.reconstruction + 3 * measured.kl, rel=1e-5)

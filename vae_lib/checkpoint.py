@@ -17,26 +17,30 @@ from uuid import UUID
 
 import numpy as np
 import torch
+from torch import nn
 
-from vae_lib.config import VAEConfig
+from vae_lib.config import Setting, VAEConfig
 from vae_lib.devices import memory_as_sentence
 from vae_lib.errors import InputError, foreign
 from vae_lib.files import write_atomically
-from vae_lib.model import VAE, unwrap
+from vae_lib.model import VAE, Foreign, unwrap
 
 WEIGHTS, RUN_STATE = "vae_lib weights", "vae_lib run state"
 
 
-def weights_name(faces: str, setting: float, word: str = "beta") -> str:
+def weights_name(faces: str, setting: Setting) -> str:
     """The file name of weights: ``vae_celeba.pth``, ``vae_beta_4.pth``, ``vae_synthetic.pth`` …
 
-    Other objectives than the β-VAE's bring a word of their own: ``vae_capacity_25.pth``.
+    >>> weights_name("celeba", Setting("beta-vae", 4))
+    'vae_beta_4.pth'
+    >>> weights_name("synthetic", Setting("capacity", 25))
+    'vae_synthetic_capacity_25.pth'
     """
     if not re.fullmatch(r"[\w-]+", faces):
         raise InputError(f"Faces are called {faces!r}; their name stands in a file's: one word.")
-    if word == "beta" and setting == 1:
+    if setting == Setting("beta-vae", 1):
         return f"vae_{faces}.pth"
-    name = f"{word}_{setting:g}.pth"
+    name = f"{setting.word}_{setting.value:g}.pth"
     return f"vae_{name}" if faces == "celeba" else f"vae_{faces}_{name}"
 
 
@@ -111,7 +115,8 @@ def save_weights(
     path : Path
         The file, by custom ``….pth``.
     model : VAE
-        Compiled or wrapped too; what is written is the VAE in it.
+        Compiled or wrapped too; what is written is the VAE in it. Of a model of your own the
+        file holds the weights and the name of its class, which `load_weights` asks back for.
     metadata : dict, optional
         ``model.metadata`` by default. Values as JSON has them. NumPy's numbers, arrays and
         tensors become numbers and lists; paths, dates and versions become text.
@@ -123,19 +128,17 @@ def save_weights(
         other layers than its configuration says, or as `write_atomically`.
     """
     vae = unwrap(model)
-    weights = {name: value.cpu().contiguous() for name, value in vae.state_dict().items()}
-    if fault := _misfit(weights, vae.config):
+    own = isinstance(vae, Foreign)
+    layers = vae.inner if own else vae
+    weights = {name: value.cpu().contiguous() for name, value in layers.state_dict().items()}
+    if not own and (fault := _misfit(weights, vae.config)):
         raise InputError(
             f"{path} was not written: {fault}, so that nobody could load it. A VAE whose layers "
             "were changed is saved with torch.save(model.state_dict(), …)."
         )
     plain_metadata = plain(vae.metadata if metadata is None else metadata, "metadata")
-    save(
-        path,
-        WEIGHTS,
-        {"config": asdict(vae.config), "weights": weights, "metadata": plain_metadata},
-        then,
-    )
+    shape = {"model": type(vae.inner).__name__} if own else {"config": asdict(vae.config)}
+    save(path, WEIGHTS, {**shape, "weights": weights, "metadata": plain_metadata}, then)
 
 
 def plain(value: Any, where: str, depth: int = 0) -> Any:
@@ -183,7 +186,10 @@ def plain(value: Any, where: str, depth: int = 0) -> Any:
 
 
 def load_weights(
-    path: Path, device: torch.device | str = "cpu", config: VAEConfig | None = None
+    path: Path,
+    device: torch.device | str = "cpu",
+    config: VAEConfig | None = None,
+    model: nn.Module | None = None,
 ) -> VAE:
     """Rebuild a model from its file, in eval mode; `VAE.metadata` holds what the file tells of it.
 
@@ -195,13 +201,17 @@ def load_weights(
         Where the model shall live.
     config : VAEConfig, optional
         The shape you expect; an error tells where the file's differs.
+    model : nn.Module, optional
+        For weights of a model of your own: one like it, which is filled and returned.
 
     Raises
     ------
     InputError
-        As `load`, and if the weights do not fit the configuration.
+        As `load`, and if the weights do not fit the configuration or the model given.
     """
     content = load(path, WEIGHTS)
+    if "model" in content or model is not None:
+        return _filled(path, content, model, device)
     try:
         found = VAEConfig(**content["config"])
         weights, metadata = content["weights"], content["metadata"]
@@ -222,6 +232,24 @@ def load_weights(
         model = VAE(found)
     model.load_state_dict(weights)
     model.metadata = metadata
+    with memory_as_sentence("load the model on the CPU"):
+        return model.to(device).eval()
+
+
+def _filled(
+    path: Path, content: dict[str, Any], model: nn.Module | None, device: torch.device | str
+) -> Any:
+    """A model of somebody's own, with the weights of a file."""
+    if model is None:
+        raise InputError(
+            f"{path} holds the weights of a {content['model']}, a class that vae_lib does not know "
+            "and cannot build. Make one as it was made for training, and give it: "
+            "load_weights(path, model=…)."
+        )
+    with foreign(f"The weights in {path} do not fit the {type(model).__name__} given", "Make it "
+                 "as it was made for training"):  # fmt: skip
+        model.load_state_dict(content["weights"])
+        model.metadata = content["metadata"]
     with memory_as_sentence("load the model on the CPU"):
         return model.to(device).eval()
 

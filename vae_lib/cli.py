@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
-from vae_lib.config import READ_BY, VAEConfig, check_seed, setting_of
+from vae_lib.config import check_seed, setting_of
 from vae_lib.console import INTERRUPTED, quiet_interrupts, say, spell_what_consoles_lack
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import Faces, open_faces
@@ -135,7 +135,7 @@ class Train:
             if event == "start":
                 print(
                     f"Training on {len(training.train_images):,} {_kind_of(faces)} with "
-                    f"{setting_of(self.recipe.recipe()).label}, up to epoch {self.recipe.epochs}."
+                    f"{self.recipe.setting.label}, up to epoch {self.recipe.epochs}."
                 )
 
         print(reason)
@@ -162,25 +162,13 @@ class Sweep:
     On synthetic faces, whose factors are known, disentanglement is measured too.
     """
 
-    objective: Literal["beta-vae", "capacity", "beta-tcvae"] = "beta-vae"
-    """What is minimised; vae train --help explains it."""
+    recipe: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
     betas: tuple[float, ...] = (1, 4, 10)
     """Weights of the KL or, with beta-tcvae, of the total correlation."""
     capacities: tuple[float, ...] = (25,)
     """With capacity, which reads no betas: the nats that the KL is led to."""
-    gamma: float = TrainConfig.gamma
-    """With capacity: weight of the KL's distance from C."""
-    rise: float = TrainConfig.rise
-    """With capacity: the share of training over which C rises from 0."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds; all betas are trained with the first before the second begins."""
-    epochs: int = 10
-    """Passes over the training split."""
-    batch_size: int = 64
-    """Faces per step."""
-    compile: bool = False
-    """Compile the step with torch.compile: a minute at first, then faster on some machines."""
-    model: OmitArgPrefixes[VAEConfig] = field(default_factory=VAEConfig)
     source: OmitArgPrefixes[FacesChoice] = field(default_factory=FacesChoice)
     out: Path = Path("runs/sweep")
     """Folder for results and runs."""
@@ -194,31 +182,28 @@ class Sweep:
         from vae_lib.study.sweep import sweep
         from vae_lib.training.watch import EpochGrids, ProgressLine
 
-        recipe = TrainConfig(
-            objective=self.objective,
-            gamma=self.gamma,
-            rise=self.rise,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            compile=self.compile,
-            model=self.model,
-        )
+        setting, seed = self.recipe.setting, self.recipe.seed
+        several = {"beta": "betas", "capacity": "capacities"}[setting.parameter]
+        if setting != TrainConfig(objective=setting.objective).setting or seed != TrainConfig.seed:
+            raise InputError(
+                f"Found --{setting.parameter} {setting.value:g} and --seed {seed}; a sweep reads "
+                f"--{several} and --seeds, each with one number or several."
+            )
         device, reason = choose_device(self.device)
         faces = self.source.open()
         print(reason)
         with ProgressLine() as progress:
             results = sweep(
-                recipe,
+                self.recipe,
                 faces,
                 self.out.expanduser(),
-                self.capacities if self.objective == "capacity" else self.betas,
+                getattr(self, several),
                 self.seeds,
                 device=str(device),
                 remeasure=self.remeasure,
                 callbacks=lambda folder: [progress, EpochGrids(folder, faces)],
             )
-        setting = READ_BY[self.objective][0]
-        print(f"{setting:>8}  seed  excess nats  KL nats  active  PSNR dB   SSIM")
+        print(f"{setting.parameter:>8}  seed  excess nats  KL nats  active  PSNR dB   SSIM")
         for result in results:
             test = result["test"]
             print(

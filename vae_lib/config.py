@@ -1,10 +1,14 @@
-"""The shape of a model and what objectives read; plain numbers, so that the command line explains
-them without waiting for PyTorch."""
+"""What there is to choose from: the shape of a model, and the objectives.
+
+Plain numbers and names, so that the command line explains them without waiting for PyTorch. The
+functions of the objectives, with their equations, are in `vae_lib.objective`.
+"""
 
 import math
 import operator
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 from vae_lib.errors import InputError
@@ -56,41 +60,168 @@ def check_seed(seed: int) -> None:
         raise InputError(f"seed is {seed}; it must be at least 0 and below 2³² (4,294,967,296).")
 
 
-# The parameters of each objective; the first one tells two runs apart.
-READ_BY = {
-    "beta-vae": ("beta",),
-    "capacity": ("capacity", "gamma", "rise"),
-    "beta-tcvae": ("beta",),
+@dataclass(frozen=True)
+class Parameter:
+    """A number that an objective reads, and the range that it must lie in.
+
+    Examples
+    --------
+    >>> Parameter(1.0).fault("beta", -2.0)
+    'beta is -2.0; it must be a number of at least 0.'
+    >>> Parameter(0.5, most=1.0).fault("rise", 0.25)
+    ''
+    """
+
+    default: float
+    least: float = 0.0
+    most: float = math.inf
+    above: bool = False
+    """Whether `least` itself is too little."""
+    weight: bool = True
+    """Whether a smaller one makes the loss smaller: what to try where the loss is no number."""
+
+    def fault(self, name: str, value: Any) -> str:
+        """A sentence where `value` is no number of the range; else empty."""
+        if isinstance(value, int | float) and math.isfinite(value):
+            enough = value > self.least if self.above else value >= self.least
+            if enough and value <= self.most:
+                return ""
+        wanted = f"{'above' if self.above else 'of at least'} {self.least:g}"
+        if self.most < math.inf:
+            wanted = f"from {self.least:g} to {self.most:g}"
+        return f"{name} is {value!r}; it must be a number {wanted}."
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One thing to minimise: the numbers that it reads, the names of its runs, and its function.
+
+    A new one is an entry in `OBJECTIVES` and a function; nothing else has to know of it.
+
+    Parameters
+    ----------
+    parameters : dict
+        A `Parameter` for each name; the first one tells two runs of the objective apart.
+    word : str
+        Stands in the names of its files: ``tcvae`` in ``vae_tcvae_6.pth``.
+    label : str
+        What people read, with ``{:g}`` where the first parameter stands.
+    loss : callable, or its name as ``"module:function"``
+        Gives `vae_lib.objective.Losses`. It is handed what its arguments name: ``logits`` and ``x``
+        (n, 3, h, w), ``mu``, ``logvar`` and ``z`` (n, latent_size), ``images`` (the size of the
+        training split), and the parameters, as numbers. By name it is imported when it is first
+        used, so that this table needs no PyTorch.
+    schedule : dict
+        For each parameter that changes while a model trains, a function that gives its present
+        value. Arguments: ``share`` of the training that is over, 0 to 1, and the parameters. The
+        loss gets a scalar tensor.
+    draw : dict
+        For each parameter that differs from image to image, a function that draws it. Arguments:
+        ``count``, ``generator``, ``device``, and the parameters. It returns a tensor (count,); so
+        does the loss get it, and a model that lists the name in its ``conditions``.
+    faces : int
+        How many a process needs at least: 2 where the loss compares faces.
+    """
+
+    parameters: dict[str, Parameter]
+    word: str
+    label: str
+    loss: str | Callable[..., Any]
+    schedule: dict[str, Callable[..., float]] = field(default_factory=dict)
+    draw: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    faces: int = 1
+
+    @property
+    def parameter(self) -> str:
+        """The name of the number that tells two runs apart."""
+        return next(iter(self.parameters))
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The loss itself."""
+        return resolve_name(self.loss) if isinstance(self.loss, str) else self.loss
+
+
+def risen(share: float, capacity: float, rise: float) -> float:
+    """The C of a capacity that rises linearly over a share of training and then stays.
+
+    >>> risen(share=0.25, capacity=20.0, rise=0.5)
+    10.0
+    >>> risen(share=0.75, capacity=20.0, rise=0.5)
+    20.0
+    """
+    return capacity * min(1.0, share / rise if rise else 1.0)
+
+
+# Every objective that there is. The first is the one that a recipe without a name means.
+OBJECTIVES = {
+    "beta-vae": Objective(
+        parameters={"beta": Parameter(1.0)},
+        word="beta",
+        label="β = {:g}",
+        loss="vae_lib.objective:beta_vae_objective",
+    ),
+    "capacity": Objective(
+        parameters={
+            "capacity": Parameter(25.0, weight=False),
+            "gamma": Parameter(100.0, above=True),
+            "rise": Parameter(0.5, most=1.0, weight=False),
+        },
+        word="capacity",
+        label="C = {:g} nats",
+        loss="vae_lib.objective:capacity_objective",
+        schedule={"capacity": risen},
+    ),
+    "beta-tcvae": Objective(
+        parameters={"beta": Parameter(1.0)},
+        word="tcvae",
+        label="β-TCVAE, β = {:g}",
+        loss="vae_lib.objective:beta_tcvae_objective",
+        faces=2,
+    ),
 }
-# What stands in the names of an objective's files, and what a run of it is called.
-WORDS = {"beta-vae": "beta", "beta-tcvae": "tcvae", "capacity": "capacity"}
-LABELS = {
-    "beta-vae": "β = {:g}",
-    "beta-tcvae": "β-TCVAE, β = {:g}",
-    "capacity": "C = {:g} nats",
-}
+
+
+def objective_named(name: Any) -> Objective:
+    """The entry of `OBJECTIVES`.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
+    if not isinstance(name, str) or name not in OBJECTIVES:
+        raise InputError(
+            f"There is no objective {name!r}; use one of {', '.join(OBJECTIVES)}. One of your own "
+            "is entered into vae_lib.config.OBJECTIVES first."
+        )
+    return OBJECTIVES[name]
 
 
 class Setting(NamedTuple):
-    """What tells one run from another: its objective, and the first number that this reads."""
+    """What tells one run from another: its objective, and the first number that this reads.
+
+    >>> Setting("beta-tcvae", 6.0).label
+    'β-TCVAE, β = 6'
+    """
 
     objective: str
     value: float
 
     @property
     def parameter(self) -> str:
-        """The number's name: beta or capacity."""
-        return READ_BY[self.objective][0]
+        """The number's name: ``beta`` or ``capacity``."""
+        return objective_named(self.objective).parameter
 
     @property
     def word(self) -> str:
-        """What stands in the names of files: beta, capacity or tcvae."""
-        return WORDS[self.objective]
+        """What stands in the names of files: ``beta``, ``capacity`` or ``tcvae``."""
+        return objective_named(self.objective).word
 
     @property
     def label(self) -> str:
-        """What people read: ``"β = 4"``, ``"β-TCVAE, β = 6"`` or ``"C = 25 nats"``."""
-        return LABELS[self.objective].format(self.value)
+        """What people read: ``β = 4``, ``β-TCVAE, β = 6`` or ``C = 25 nats``."""
+        return objective_named(self.objective).label.format(self.value)
 
 
 def setting_of(run: Mapping[str, Any]) -> Setting:
@@ -100,26 +231,28 @@ def setting_of(run: Mapping[str, Any]) -> Setting:
     ----------
     run : mapping
         A recipe, as `TrainConfig.recipe` gives it and weights carry it, or the results of a
-        sweep, which hold one under ``"identity"``.
+        sweep, which hold one under ``"identity"``. One that names no objective is of the first in
+        the table whose number it has.
 
     Raises
     ------
     InputError
         If the objective is unknown or its number is none.
+
+    Examples
+    --------
+    >>> setting_of({"beta": 4.0, "epochs": 10})
+    Setting(objective='beta-vae', value=4.0)
     """
     recipe = run.get("identity", run) if isinstance(run, Mapping) else run
     if not isinstance(recipe, Mapping):
         raise InputError(f"Found {type(recipe).__name__} where a run's recipe was expected.")
-    only_capacity = "capacity" in recipe and "beta" not in recipe
-    objective = recipe.get("objective", "capacity" if only_capacity else "beta-vae")
-    if not isinstance(objective, str) or objective not in READ_BY:
-        raise InputError(
-            f"A recipe names the objective {objective!r}; there are {', '.join(READ_BY)}."
-        )
-    name = READ_BY[objective][0]
-    value = recipe.get(name)
+    known = [name for name, objective in OBJECTIVES.items() if objective.parameter in recipe]
+    name = recipe.get("objective", next(iter(known), next(iter(OBJECTIVES))))
+    parameter = objective_named(name).parameter
+    value = recipe.get(parameter)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InputError(
-            f"A recipe of {objective} has {value!r} for its {name}, which is no number."
+            f"A recipe of {name} has {value!r} for its {parameter}, which is no number."
         )
-    return Setting(objective, value)
+    return Setting(name, value)

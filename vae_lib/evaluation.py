@@ -80,7 +80,7 @@ def evaluate(
     model = unwrap(model)
     check_images(model, images)
     check_finite(model)
-    device = model.to_mu.weight.device
+    device = model.device
     noise = torch.randn(
         len(images), model.config.latent_size, generator=torch.Generator().manual_seed(seed)
     )

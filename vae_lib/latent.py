@@ -42,7 +42,7 @@ def encode_images(
     """
     with in_eval_mode(model) as vae:
         check_images(vae, images)
-        device = vae.to_mu.weight.device
+        device = vae.device
         parts = [
             torch.stack(
                 vae.encode(
@@ -68,7 +68,7 @@ def decode_images(model: VAE, z: Tensor | np.ndarray) -> np.ndarray:
         If the codes are not the model's, or they or their pixels are not finite.
     """
     with in_eval_mode(model) as vae:
-        z = torch.as_tensor(z, dtype=torch.float32, device=vae.to_mu.weight.device)
+        z = torch.as_tensor(z, dtype=torch.float32, device=vae.device)
         if z.ndim != 2 or z.shape[1] != vae.config.latent_size:
             raise InputError(
                 f"Found codes of shape {tuple(z.shape)}; this model wants "

@@ -7,6 +7,7 @@ mean ``mu`` and log-variance ``logvar`` of q(z | x), the decoder gives p(x | z).
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +34,28 @@ def double(inputs: int, outputs: int) -> nn.Sequential:
         nn.BatchNorm2d(outputs),
         nn.LeakyReLU(0.2, inplace=True),
     )
+
+
+def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
+    """A draw z = mu + sigma · noise that gradients can pass through (Eq. 10 of the paper).
+
+    Parameters
+    ----------
+    mu, logvar : Tensor, shape (n, latent_size)
+        Mean and log-variance of q(z | x); sigma is exp(logvar / 2).
+    noise : Tensor, shape (n, latent_size), optional
+        Standard normal; drawn here when not given.
+
+    Examples
+    --------
+    A variance of 4 is a standard deviation of 2:
+
+    >>> reparameterize(torch.tensor([1.0]), torch.tensor([4.0]).log(), torch.tensor([0.5]))
+    tensor([2.])
+    """
+    if noise is None:
+        noise = torch.randn_like(mu)
+    return mu + torch.exp(0.5 * logvar) * noise
 
 
 class VAE(nn.Module):
@@ -74,19 +97,19 @@ class VAE(nn.Module):
             nn.ConvTranspose2d(back[-1], 3, 4, stride=2, padding=1),
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.to_mu.weight.device
+
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), each of shape (n, latent_size)."""
         features = self.encoder(x).flatten(1)
         return self.to_mu(features), self.to_logvar(features)
 
     def reparameterize(self, mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
-        """A draw z = mu + sigma · noise that gradients can pass through (Eq. 10 of the paper).
-
-        ``noise`` is standard normal, shaped like ``mu``; it is drawn here when not given.
-        """
-        if noise is None:
-            noise = torch.randn_like(mu)
-        return mu + torch.exp(0.5 * logvar) * noise
+        """A draw from q(z | x): see `reparameterize`."""
+        return reparameterize(mu, logvar, noise)
 
     def decode_logits(self, z: Tensor) -> Tensor:
         """The pixels before the Sigmoid, (n, 3, 64, 64): what the loss wants."""
@@ -117,7 +140,44 @@ class VAE(nn.Module):
         """
         z = torch.randn(count, self.config.latent_size, generator=generator)
         with in_eval_mode(self):
-            return self.decode(z.to(self.to_mu.weight.device))
+            return self.decode(z.to(self.device))
+
+
+class Foreign(VAE):
+    """A model of somebody's own in the place of a `VAE`: `unwrap` makes one where it meets it.
+
+    Parameters
+    ----------
+    inner : nn.Module
+        With ``encode(x)``, ``decode_logits(z)`` and ``forward(x, noise)`` as `VAE` has them.
+    """
+
+    def __init__(self, inner: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.inner = inner
+        self.metadata = getattr(inner, "metadata", {})
+
+    @cached_property
+    def config(self) -> VAEConfig:
+        """The size of its images, 64 where it does not say, and how many dimensions it answers."""
+        size = getattr(self.inner, "image_size", VAEConfig.image_size)
+        with torch.no_grad(), eval_mode(self.inner):
+            mu, _ = self.inner.encode(torch.zeros(1, 3, size, size, device=self.device))
+        return VAEConfig(image_size=size, latent_size=mu.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.inner.parameters()).device
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.inner.encode(x)
+
+    def decode_logits(self, z: Tensor) -> Tensor:
+        return self.inner.decode_logits(z)
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        return self.inner(x, noise)
 
 
 def unwrap(model: Any) -> VAE:
@@ -125,7 +185,7 @@ def unwrap(model: Any) -> VAE:
 
     Parameters
     ----------
-    model : VAE, or what holds one
+    model : VAE, a model of your own that has its methods, or what holds one
         ``torch.compile(vae)``, ``DataParallel``, ``DistributedDataParallel`` and the like, or
         what `vae_lib.training.train` returns.
 
@@ -138,7 +198,12 @@ def unwrap(model: Any) -> VAE:
     for _ in range(8):  # wrappers may be wrapped
         if isinstance(inner, VAE):
             return inner
-        names = ("_orig_mod", "module", "model")  # torch.compile's, the parallel ones', Training's
+        # torch.compile's, the parallel ones' and Training's. One's own model may have such layers.
+        names = ("_orig_mod", "module", "model")
+        methods = [getattr(inner, name, None) for name in ("encode", "decode_logits")]
+        own = isinstance(inner, nn.Module) and not hasattr(inner, "_orig_mod")
+        if own and all(map(callable, methods)):
+            return Foreign(inner)
         inner = next((getattr(inner, n) for n in names if hasattr(inner, n)), None)
     if isinstance(model, Mapping) and all(isinstance(v, Tensor) for v in model.values()):
         raise InputError(
@@ -147,7 +212,8 @@ def unwrap(model: Any) -> VAE:
         )
     raise InputError(
         f"Found {type(model).__name__} where a model was expected; give a vae_lib.model.VAE, as "
-        "training.model is one, or as load_pretrained returns one."
+        "training.model is one and load_pretrained returns one, or a module with its "
+        "encode and decode_logits."
     )
 
 

@@ -62,7 +62,7 @@ def check_pixels(x: Tensor) -> None:
         )
 
 
-class Objective(NamedTuple):
+class Losses(NamedTuple):
     """The loss, and the reconstruction and KL in it, each a scalar tensor in nats per image."""
 
     loss: Tensor
@@ -127,7 +127,7 @@ def pixel_entropy(x: Tensor) -> Tensor:
 @of_pixels("x")
 def beta_vae_objective(
     logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, beta: float = 1.0
-) -> Objective:
+) -> Losses:
     """Reconstruction + β · KL, averaged over the batch; training and validation both call this.
 
     Parameters
@@ -141,13 +141,13 @@ def beta_vae_objective(
     """
     reconstruction = bernoulli_nll.unchecked(logits, x).mean()
     kl = kl_per_dimension(mu, logvar).sum(1).mean()
-    return Objective(reconstruction + beta * kl, reconstruction, kl)
+    return Losses(reconstruction + beta * kl, reconstruction, kl)
 
 
 @of_pixels("x")
 def capacity_objective(
     logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, capacity: Tensor, gamma: float
-) -> Objective:
+) -> Losses:
     """Reconstruction + γ · |KL − C| (Burgess et al. 2018, arXiv:1804.03599, Eq. 8).
 
     The KL meant is the batch's mean, so that one face may carry more than C and another less.
@@ -167,7 +167,7 @@ def capacity_objective(
     """
     reconstruction = bernoulli_nll.unchecked(logits, x).mean()
     kl = kl_per_dimension(mu, logvar).sum(1).mean()
-    return Objective(reconstruction + gamma * (kl - capacity).abs(), reconstruction, kl)
+    return Losses(reconstruction + gamma * (kl - capacity).abs(), reconstruction, kl)
 
 
 class KLParts(NamedTuple):
@@ -254,7 +254,7 @@ def beta_tcvae_objective(
     z: Tensor,
     beta: float,
     images: int,
-) -> Objective:
+) -> Losses:
     """Reconstruction + MI + β · TC + dimension-wise KL (Chen et al. 2018, Eq. 4, α = γ = 1).
 
     The three parts sum to the KL, so that this is reconstruction + KL + (β − 1) · TC: the KL in
@@ -288,7 +288,7 @@ def beta_tcvae_objective(
     reconstruction = bernoulli_nll.unchecked(logits, x).mean()
     kl = kl_per_dimension(mu, logvar).sum(1).mean()
     total_correlation = kl_parts(z, mu, logvar, images).total_correlation
-    return Objective(reconstruction + kl + (beta - 1) * total_correlation, reconstruction, kl)
+    return Losses(reconstruction + kl + (beta - 1) * total_correlation, reconstruction, kl)
 
 
 def _log_normal(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ def sample_distance(model: VAE, faces: Faces, *, count: int | None = None, seed:
     count = len(faces) if count is None else count
     if count < 2:
         raise InputError(f"count is {count}; a covariance needs at least 2 draws.")
-    classifier, _ = load_classifier(model.to_mu.weight.device)
+    classifier, _ = load_classifier(model.device)
     drawn = _decoded(model, _prior(model, count, seed))
     return frechet_distance(features(classifier, drawn), features(classifier, faces.images))
 
@@ -139,7 +139,7 @@ def reference_distances(model: VAE, faces: Faces, *, seed: int = 0) -> dict[str,
     codes = mu + np.exp(logvar / 2) * rng.standard_normal(mu.shape, dtype=np.float32)
     mean_face = np.mean(others, axis=0, dtype=np.float64).round().astype(np.uint8)
 
-    classifier, _ = load_classifier(model.to_mu.weight.device)
+    classifier, _ = load_classifier(model.device)
     real = features(classifier, test.images)
     distances = {
         name: frechet_distance(features(classifier, images), real)

@@ -7,7 +7,7 @@ A card is made from the facts that travel with the weights, from the model's gal
 from dataclasses import asdict
 from typing import Any
 
-from vae_lib.config import READ_BY, setting_of
+from vae_lib.config import objective_named, setting_of
 from vae_lib.pretrained import FOLDER
 from vae_lib.pretrained.gallery import Gallery
 from vae_lib.training.config import TrainConfig
@@ -153,7 +153,7 @@ def options(recipe: dict[str, Any]) -> str:
     told += f" --{setting.parameter} {setting.value:g}"
     told += "".join(
         f" --{name} {recipe[name]:g}"
-        for name in READ_BY[setting.objective][1:]
+        for name in [*objective_named(setting.objective).parameters][1:]
         if recipe.get(name, plain[name]) != plain[name]
     )
     told += (

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from vae_lib.config import LABELS
+from vae_lib.config import Setting
 
 # Measure → heading and decimals, in the order of the columns.
 MEASURES = {
@@ -140,7 +140,7 @@ def summary(found: dict[str, Any], measures: dict[str, tuple[str, int]]) -> str:
 
 
 def setting_of(run: dict[str, Any]) -> str:
-    return LABELS[run["objective"]].format(run["setting"])
+    return Setting(run["objective"], run["setting"]).label
 
 
 def with_sd(s: dict[str, Any], name: str, decimals: int) -> str:

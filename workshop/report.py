@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from vae_lib import figures
-from vae_lib.config import LABELS, setting_of
+from vae_lib.config import OBJECTIVES, setting_of
 from vae_lib.evaluation import psnr
 from vae_lib.faces.batches import to_pixels
 from vae_lib.files import write_atomically
@@ -47,10 +47,10 @@ DPI = 110  # of the figures
 
 
 def runs_of(faces: str, results: Path = RESULTS) -> list[Run]:
-    """By objective, in the order of LABELS, setting and seed; none where there is no run."""
+    """By objective, in the order of OBJECTIVES, setting and seed; none where there is no run."""
     folder = results / faces
     runs = read_runs(folder) if any(folder.glob("*_seed_*.json")) else []
-    return sorted(runs, key=lambda run: list(LABELS).index(run.objective))
+    return sorted(runs, key=lambda run: list(OBJECTIVES).index(run.objective))
 
 
 def numbers(results: Path = RESULTS) -> dict[str, Any]:

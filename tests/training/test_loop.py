@@ -18,7 +18,7 @@ from vae_lib import checkpoint, files
 from vae_lib.checkpoint import load_weights
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import open_faces
-from vae_lib.training import TrainConfig, Training, loop, run_folder, step, train
+from vae_lib.training import TrainConfig, Training, loop, run_folder, train
 
 CONFIG = TrainConfig(epochs=2, batch_size=8, model=SMALL)  # 20 steps per epoch
 ROOT = Path(__file__).parents[2]
@@ -255,7 +255,7 @@ def test_capacity_rises_over_its_share_and_weighs_the_distance_from_it(faces):
         expected = record["reconstruction"] + 50 * abs(record["kl"] - target)
         assert record["loss"] == pytest.approx(expected, rel=1e-5)
     at_once = Training(replace(CAPACITY, rise=0.0), faces, "cpu")
-    assert at_once.capacity == 12
+    assert at_once.scheduled() == {"capacity": 12}
 
 
 def test_capacity_leads_the_kl_where_a_vaes_would_not_go(faces):
@@ -286,14 +286,11 @@ def test_tcvae_compares_the_draws_that_were_decoded(faces, monkeypatch):
     decoded = []
     real = run.model.decode_logits
     monkeypatch.setattr(run.model, "decode_logits", lambda z: (decoded.append(z), real(z))[1])
-    seen = []
-    objective = step.UNCHECKED["beta-tcvae"]
-    monkeypatch.setitem(
-        step.UNCHECKED, "beta-tcvae", lambda *inputs: (seen.append(inputs), objective(*inputs))[1]
-    )
+    seen, loss = [], run.take_step.loss
+    run.take_step.loss = lambda **given: (seen.append(given), loss(**given))[1]
     run.take_step(*run.inputs(torch.arange(8)))
-    assert torch.equal(decoded[0], seen[0][4])
-    assert seen[0][5:] == (6.0, 160)
+    assert torch.equal(decoded[0], seen[0]["z"])
+    assert (seen[0]["beta"], seen[0]["images"]) == (6.0, 160)
 
 
 def test_tcvae_needs_two_faces_in_each_process(faces):
@@ -468,7 +465,7 @@ dist.init_process_group("gloo")
 out, faces = Path(sys.argv[1]), small_faces()
 run = Training(CONFIG, faces, "cpu")
 rows = next(run.batches.epoch(8, seed=0, epoch=0))
-run.take_step.objective(*run.inputs(rows)).loss.backward()
+run.take_step.losses(*run.inputs(rows)).loss.backward()
 torch.save([p.grad for p in run.model.parameters()], out / f"gradients-{run.rank}.pt")
 train(CONFIG, faces, out / "run", device="cpu")
 dist.destroy_process_group()
@@ -493,7 +490,7 @@ def test_two_processes_average_the_gradients_of_their_halves_of_the_batch(faces,
     halves = []
     for half in (slice(0, 4), slice(4, 8)):
         run.model.zero_grad()
-        run.take_step.objective(*(value[half] for value in inputs)).loss.backward()
+        run.take_step.losses(*(value[half] for value in inputs)).loss.backward()
         halves.append([p.grad.clone() for p in run.model.parameters()])
     for ours, theirs, a, b in zip(*shared, *halves, strict=True):
         assert torch.equal(ours, theirs)
@@ -506,7 +503,7 @@ def test_two_processes_average_the_gradients_of_their_halves_of_the_batch(faces,
     mine = Training(CONFIG, faces, "cpu")
     inputs = mine.inputs(next(mine.batches.epoch(8, seed=0, epoch=0)))
     of_halves = [
-        mine.take_step.objective(*(value[half] for value in inputs)).loss.item()
+        mine.take_step.losses(*(value[half] for value in inputs)).loss.item()
         for half in (slice(0, 4), slice(4, 8))
     ]
     assert records[0]["loss"] == pytest.approx(np.mean(of_halves), rel=1e-6)

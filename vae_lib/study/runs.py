@@ -40,9 +40,9 @@ class Run:
     """One trained model: what it was, and what it measured."""
 
     objective: str
-    """``"beta-vae"``, ``"capacity"`` or ``"beta-tcvae"``."""
+    """Its name in `vae_lib.config.OBJECTIVES`: ``"beta-vae"`` …"""
     setting: float
-    """β or, for the capacity objective, the capacity in nats."""
+    """The number that tells two runs apart: β, or the capacity in nats."""
     seed: int
     measures: dict[str, float]
     """Those of `QUALITIES` and, on synthetic faces, of `METRICS`, by name."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vae_lib.checkpoint import differing, load_weights, weights_name
-from vae_lib.config import READ_BY, setting_of
+from vae_lib.config import setting_of
 from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
@@ -28,7 +28,7 @@ METRIC_FACES, METRIC_SEED = 10_000, 1
 
 def run_name(config: TrainConfig) -> str:
     """The name of one run's folder and, with ``.json``, of its results: ``beta_4_seed_0``."""
-    return f"{config.word}_{config.setting:g}_seed_{config.seed}"
+    return f"{config.setting.word}_{config.setting.value:g}_seed_{config.seed}"
 
 
 def sweep(
@@ -78,15 +78,17 @@ def sweep(
         that stand in `out` are those of another recipe or of other faces, or if a run that shall
         be measured anew has left no weights.
     """
-    name = READ_BY[recipe.objective][0]
-    table = [replace(recipe, **{name: s}, seed=seed) for seed, s in product(seeds, settings)]
+    table = [
+        replace(recipe.with_setting(setting), seed=seed)
+        for seed, setting in product(seeds, settings)
+    ]
     faces.split("test")  # a missing split shows now, not after an hour of training
     results = []
     for config in table:
         folder = Path(out) / run_name(config)
         file = folder.with_name(f"{folder.name}.json")
         expected = json.loads(json.dumps(identity(config, faces)))
-        weights = folder / weights_name(faces.name, config.setting, config.word)
+        weights = folder / weights_name(faces.name, config.setting)
         result = _standing(file, expected)
         if result is not None and remeasure and not weights.exists():
             raise InputError(
@@ -151,7 +153,7 @@ def measure(weights: Path, faces: Faces, device: str | None = None) -> dict[str,
     model = load_weights(weights, device or "cpu")
     metadata = model.metadata
     measured = evaluate(model, faces.split("test").images, ssim=True)
-    setting = setting_of(metadata.get("recipe"))
+    setting = setting_of(metadata.get("recipe", {}))
     result = {
         setting.parameter: setting.value,
         "seed": metadata["recipe"].get("seed"),

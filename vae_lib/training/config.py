@@ -1,29 +1,51 @@
-"""The recipe of one run; plain numbers, so that the command line explains it without PyTorch."""
+"""How one run is trained; plain numbers, so that the command line explains it without PyTorch."""
 
 import math
 import shutil
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from vae_lib.config import READ_BY, WORDS, VAEConfig, check_seed
+from vae_lib.config import OBJECTIVES, Setting, VAEConfig, check_seed, objective_named
 from vae_lib.errors import InputError
+
+if TYPE_CHECKING:
+    ObjectiveName = str
+else:
+    ObjectiveName = Literal[tuple(OBJECTIVES)]  # the choices that the command line offers
+
+DEFAULTS = {name: p.default for o in OBJECTIVES.values() for name, p in o.parameters.items()}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The recipe of one run."""
+    """What one run is trained with.
 
-    objective: Literal["beta-vae", "capacity", "beta-tcvae"] = "beta-vae"
+    Examples
+    --------
+    >>> config = TrainConfig(objective="capacity", capacity=20.0)
+    >>> config.values()
+    {'capacity': 20.0, 'gamma': 100.0, 'rise': 0.5}
+    >>> config.setting.label
+    'C = 20 nats'
+    >>> TrainConfig(capacity=20.0)
+    Traceback (most recent call last):
+    vae_lib.errors.InputError: capacity is 20, but the objective beta-vae has none; leave it out, \
+or choose the objective capacity.
+    """
+
+    objective: ObjectiveName = "beta-vae"
     """beta-vae: reconstruction + beta * KL. capacity: reconstruction + gamma * |KL - C| with C
     rising to --capacity. beta-tcvae: as beta-vae, but beta weighs the total correlation alone."""
-    beta: float = 1.0
+    beta: float = DEFAULTS["beta"]
     """Weight of the KL; 1 is the plain VAE, more pays sharpness for structure."""
-    capacity: float = 25.0
+    capacity: float = DEFAULTS["capacity"]
     """With capacity: the nats that the KL is led to."""
-    gamma: float = 100.0
+    gamma: float = DEFAULTS["gamma"]
     """With capacity: weight of the KL's distance from C."""
-    rise: float = 0.5
+    rise: float = DEFAULTS["rise"]
     """With capacity: the share of training over which C rises from 0, linearly."""
+    parameters: dict[str, float] = field(default_factory=dict, hash=False)
+    """What an objective of your own reads besides: names, each with its number."""
     epochs: int = 10
     """Passes over the training split."""
     batch_size: int = 64
@@ -40,24 +62,7 @@ class TrainConfig:
     """The shape of the VAE."""
 
     def __post_init__(self) -> None:
-        if self.objective not in READ_BY:
-            raise InputError(
-                f"There is no objective {self.objective!r}; use one of {', '.join(READ_BY)}."
-            )
-        for name, default in ((f.name, f.default) for f in fields(self)):
-            if name in self._unread() and getattr(self, name) != default:
-                readers = " or ".join(o for o, names in READ_BY.items() if name in names)
-                raise InputError(
-                    f"{name} is {getattr(self, name):g}, but the objective {self.objective} has "
-                    f"none; leave it out, or choose the objective {readers}."
-                )
-        for name, value in (("beta", self.beta), ("capacity", self.capacity)):
-            if not (value >= 0 and math.isfinite(value)):
-                raise InputError(f"{name} is {value}; it must be a number of at least 0.")
-        if not (self.gamma > 0 and math.isfinite(self.gamma)):
-            raise InputError(f"gamma is {self.gamma}; it must be above 0.")
-        if not 0 <= self.rise <= 1:
-            raise InputError(f"rise is {self.rise}; it is a share of training, from 0 to 1.")
+        self._check_parameters()
         if self.epochs < 1:
             raise InputError(f"epochs is {self.epochs}; train for at least 1.")
         if self.batch_size < 2:
@@ -68,29 +73,66 @@ class TrainConfig:
         if self.compile and not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
             raise InputError("--compile needs a C++ compiler and found none; install g++ or clang.")
 
-    @property
-    def word(self) -> str:
-        """What stands in the names of this objective's files: beta, capacity or tcvae."""
-        return WORDS[self.objective]
+    def _check_parameters(self) -> None:
+        read = objective_named(self.objective).parameters
+        own = {f.name for f in fields(self)}
+        for name in self.parameters:
+            if name not in read or name in own:
+                free = ", ".join(n for n in read if n not in own) or "none"
+                raise InputError(
+                    f"parameters names {name!r}; those of the objective {self.objective} that "
+                    f"have no field of their own are: {free}."
+                )
+        for name in DEFAULTS.keys() & own - read.keys():
+            if getattr(self, name) != DEFAULTS[name]:
+                readers = " or ".join(o for o, it in OBJECTIVES.items() if name in it.parameters)
+                raise InputError(
+                    f"{name} is {getattr(self, name):g}, but the objective {self.objective} has "
+                    f"none; leave it out, or choose the objective {readers}."
+                )
+        given = {n: self.parameters.get(n, p.default) for n, p in read.items() if n not in own}
+        object.__setattr__(self, "parameters", given)
+        for name, value in self.values().items():
+            if fault := read[name].fault(name, value):
+                raise InputError(fault)
+
+    def values(self) -> dict[str, float]:
+        """The numbers that the objective reads, by name; the first tells two runs apart."""
+        read = objective_named(self.objective).parameters
+        return {n: self.parameters[n] if n in self.parameters else getattr(self, n) for n in read}
 
     @property
-    def setting(self) -> float:
-        """The number that the objective is known by: its capacity, or its beta."""
-        return getattr(self, READ_BY[self.objective][0])
+    def setting(self) -> Setting:
+        """What the run is called: its objective, and the first number that this reads."""
+        return Setting(self.objective, next(iter(self.values().values())))
+
+    def with_setting(self, value: float) -> "TrainConfig":
+        """The same with another value of the number that tells two runs apart.
+
+        >>> TrainConfig().with_setting(4.0).beta
+        4.0
+        """
+        name = self.setting.parameter
+        if name in self.parameters:
+            return replace(self, parameters=self.parameters | {name: value})
+        return replace(self, **{name: value})
 
     def recipe(self) -> dict[str, Any]:
-        """The fields that this objective reads, but for the model's.
+        """As a flat dictionary: what this objective reads, and how it is trained; no model's shape.
 
         A β-VAE's names no objective: it is the recipe as it was before there were others.
+
+        >>> TrainConfig(beta=4.0).recipe()
+        {'beta': 4.0, 'epochs': 10, 'batch_size': 64, 'learning_rate': 0.001, 'seed': 0, \
+'flips': True, 'compile': False}
         """
-        unread = {"model"} | self._unread()
-        return {name: value for name, value in asdict(self).items() if name not in unread}
+        values = self.values()
+        left_out = {"model", "parameters"} | (DEFAULTS.keys() - values)
+        if self.objective == TrainConfig.objective:
+            left_out.add("objective")
+        plain = {name: value for name, value in asdict(self).items() if name not in left_out}
+        return plain | values
 
     def flat(self) -> dict[str, Any]:
         """The recipe and the model's shape as one flat dictionary."""
         return self.recipe() | asdict(self.model)
-
-    def _unread(self) -> set[str]:
-        read = READ_BY[self.objective]
-        unread = {name for names in READ_BY.values() for name in names if name not in read}
-        return unread | ({"objective"} if self.objective == "beta-vae" else set())

@@ -17,15 +17,17 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vae_lib import checkpoint
+from vae_lib.config import objective_named
 from vae_lib.devices import choose_device, memory_as_sentence, processor_name
 from vae_lib.errors import InputError, TrainingStopped, foreign
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.batches import Batches
 from vae_lib.faces.dataset import Faces
-from vae_lib.model import VAE
+from vae_lib.model import VAE, unwrap
+from vae_lib.training.captured import CapturedStep
 from vae_lib.training.config import TrainConfig
 from vae_lib.training.run_folder import RunFolder
-from vae_lib.training.step import Step
+from vae_lib.training.step import Step, by_name
 
 LOG_EVERY = 50  # steps between looks at the loss: a look makes the CPU wait for the GPU
 TRAIN_SAMPLE = 2_000  # training faces on which each epoch measures what validation measures
@@ -36,7 +38,7 @@ class Training:
 
     Attributes
     ----------
-    model : VAE
+    model : VAE, or a model of your own
         In channels_last memory on `device`.
     epoch, step : int
         Finished epochs; finished steps over all epochs.
@@ -49,9 +51,14 @@ class Training:
     """
 
     def __init__(
-        self, config: TrainConfig, faces: Faces, device: str | torch.device | None = None
+        self,
+        config: TrainConfig,
+        faces: Faces,
+        device: str | torch.device | None = None,
+        model: nn.Module | None = None,
     ) -> None:
         self.config, self.faces = config, faces
+        self.objective, self.foreign = objective_named(config.objective), model is not None
         self.device = choose_device(device)[0]
         if self.device.type == "cuda":  # streams, graphs and generators follow the current device
             torch.cuda.set_device(self.device)
@@ -67,35 +74,40 @@ class Training:
         self.epoch = self.step = 0
         self.history: list[dict[str, Any]] = []
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            try:
-                model = VAE(config.model)
-            except (RuntimeError, MemoryError) as error:
-                raise InputError(
-                    f"A model with {config.model.latent_size:,} latent dimensions and channels "
-                    f"{config.model.channels} does not fit into memory; choose a smaller one."
-                ) from error
+        model = self._new_model() if model is None else model
         self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.latent_size = unwrap(self.model).config.latent_size
         wrapped = nn.parallel.DistributedDataParallel(model) if self.world > 1 else model
-        self.take_step = Step(
+        one_gpu = self.device.type == "cuda" and self.world == 1
+        self.take_step = (CapturedStep if one_gpu else Step)(
             wrapped,
             self.device,
-            kind=config.objective,
-            beta=config.beta,
-            gamma=config.gamma,
+            self.objective,
+            config.values(),
             train_images=len(self.train_images),
             learning_rate=config.learning_rate,
             compile=config.compile,
-            capture=self.device.type == "cuda" and self.world == 1,
         )
         self.optimizer = self.take_step.optimizer
         # Flips and noise; the order of the faces follows from (seed, epoch) alone.
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
 
+    def _new_model(self) -> VAE:
+        """With weights that follow from the seed."""
+        shape = self.config.model
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            try:
+                return VAE(shape)
+            except (RuntimeError, MemoryError) as error:
+                raise InputError(
+                    f"A model with {shape.latent_size:,} latent dimensions and channels "
+                    f"{shape.channels} does not fit into memory; choose a smaller one."
+                ) from error
+
     def _check_sizes(self) -> None:
         size, batch = self.config.model.image_size, self.config.batch_size
-        if self.train_images.shape[1] != size:
+        if not self.foreign and self.train_images.shape[1] != size:
             raise InputError(
                 f"The faces are {self.train_images.shape[1]} pixels wide and the model wants "
                 f"{size}; set image_size to {self.train_images.shape[1]}."
@@ -110,10 +122,11 @@ class Training:
                 f"A batch of {batch} cannot be shared equally by {self.world} processes; "
                 f"use a multiple of {self.world}."
             )
-        if self.config.objective == "beta-tcvae" and batch == self.world:
+        if batch < self.objective.faces * self.world:
             raise InputError(
-                f"A batch of {batch} leaves each of {self.world} processes one face, and the total "
-                f"correlation compares faces; use a --batch-size of {2 * self.world} or more."
+                f"A batch of {batch} leaves each of {self.world} processes {batch // self.world} "
+                f"face, and the objective {self.config.objective} compares faces; use a "
+                f"--batch-size of {self.objective.faces * self.world} or more."
             )
 
     def steps(self) -> Iterator[int]:
@@ -136,26 +149,31 @@ class Training:
                 yield self.step
 
     def inputs(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """This process's share of a batch: its images, their flips, their noise, and C if needed.
+        """This process's share of a batch: its images, their flips, their noise, what changes.
 
         Every process draws flips and noise for the whole batch, so that sharing the batch
         changes neither.
         """
-        size, latent = self.config.batch_size, self.config.model.latent_size
-        options = {"generator": self.generator, "device": self.device}
-        flips = torch.rand(size, **options) < (0.5 if self.config.flips else 0.0)
-        noise = torch.randn(size, latent, **options)
+        size, device = self.config.batch_size, self.device
+        coins = torch.rand(size, generator=self.generator, device=device)
+        flips = coins < (0.5 if self.config.flips else 0.0)
+        noise = torch.randn(size, self.latent_size, generator=self.generator, device=device)
         share = slice(self.rank * size // self.world, (self.rank + 1) * size // self.world)
-        batch = self.batches.gather(rows[share]), flips[share], noise[share]
-        if self.config.objective != "capacity":
-            return batch
-        return *batch, torch.full((), self.capacity, device=self.device)
+        drawn = [
+            by_name(draw, self._known() | {"count": size, "generator": self.generator})[share]
+            for draw in self.objective.draw.values()
+        ]
+        scheduled = [torch.full((), value, device=device) for value in self.scheduled().values()]
+        return self.batches.gather(rows[share]), flips[share], noise[share], *scheduled, *drawn
 
-    @property
-    def capacity(self) -> float:
-        """The capacity objective's C at the present step, nats."""
-        rising = self.config.rise * self.config.epochs * self.steps_per_epoch
-        return self.config.capacity * min(1.0, self.step / rising if rising else 1.0)
+    def scheduled(self) -> dict[str, float]:
+        """What the objective changes while a model trains, at the present step."""
+        schedule = self.objective.schedule
+        return {name: by_name(at, self._known()) for name, at in schedule.items()}
+
+    def _known(self) -> dict[str, Any]:
+        share = self.step / (self.config.epochs * self.steps_per_epoch)
+        return self.config.values() | {"share": share, "device": self.device}
 
     def _log_steps(self, losses: list[Tensor]) -> None:
         first, looked = self.step - len(losses) + 1, torch.stack(losses)
@@ -206,12 +224,19 @@ class Training:
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be the same run; epochs may grow.
 
-        Unless the capacity's rise is a share of them.
+        Unless something changes with the share of them that is over.
         """
-        recipe = self.config.flat()
-        if self.config.objective != "capacity":
+        recipe = self.config.recipe() | self._shape()
+        if not self.objective.schedule:
             del recipe["epochs"]
         return recipe | {"faces": f"{self.faces.name} {self.faces.fingerprint[:16]}"}
+
+    def _shape(self) -> dict[str, Any]:
+        """The model's shape; of a foreign model its name and size, which is all that is known."""
+        if not self.foreign:
+            return asdict(self.config.model)
+        size = sum(p.numel() for p in self.model.parameters())
+        return {"model": type(self.model).__name__, "model_parameters": size}
 
     def place(self) -> dict[str, Any]:
         """What floating-point results depend on besides the recipe."""
@@ -293,6 +318,7 @@ def train(
     device: str | torch.device | None = None,
     callbacks: Sequence[Callback] = (),
     checkpoint_seconds: float = 60.0,
+    model: nn.Module | None = None,
 ) -> Training:
     """Train a VAE; with a folder, so that it can be killed at any moment and go on.
 
@@ -316,6 +342,10 @@ def train(
         saved: a run that is killed and resumed tells of it again.
     checkpoint_seconds : float
         At most about this much training is lost when the process dies.
+    model : nn.Module, optional
+        One of your own, trained from the weights that it has: anything with ``encode(x)``,
+        ``decode_logits(z)`` and ``forward(x, noise)`` as `VAE` has them. To resume its run, give
+        it again. By default a new `VAE` of the recipe's shape.
 
     Returns
     -------
@@ -331,7 +361,7 @@ def train(
     """
     smaller = f"choose a smaller --batch-size (it is {config.batch_size}), or use --device cpu"
     with memory_as_sentence(smaller):
-        training = Training(config, faces, device)
+        training = Training(config, faces, device, model)
         folder, saved = _open_folder(training, out, resume)
         try:
             if saved is not None:
@@ -347,11 +377,12 @@ def train(
             left = "Nothing was saved."
             if folder is not None:
                 left = f"The last good checkpoint, {folder.state}, is of step {folder.saved_step}."
-            weight = "gamma" if config.objective == "capacity" else "beta"
-            strength = getattr(config, weight)
+            read = training.objective.parameters
+            weight = next((name for name, p in read.items() if p.weight), "")
+            smaller = weight and f" or a smaller {weight} (it is {config.values()[weight]:g})"
             raise TrainingStopped(
                 f"{error} {left} Start anew with a smaller learning rate "
-                f"(it is {config.learning_rate:g}) or a smaller {weight} (it is {strength:g})."
+                f"(it is {config.learning_rate:g}){smaller}."
             ) from None
         finally:
             training.release()
@@ -368,7 +399,7 @@ def _open_folder(
     folder, saved, problem = None, None, None
     if out is not None and training.rank == 0:
         config = training.config
-        name = checkpoint.weights_name(training.faces.name, config.setting, config.word)
+        name = checkpoint.weights_name(training.faces.name, config.setting)
         try:
             folder = RunFolder(out, name, resume)
             saved = folder.load(training.identity()) if resume else None
