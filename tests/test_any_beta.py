@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from vae_lib.checkpoint import load_weights, save_weights
 from vae_lib.config import VAEConfig
 from vae_lib.errors import InputError
+from vae_lib.evaluation import evaluate
+from vae_lib.latent import decode_images, encode_images
 from vae_lib.model import VAE
 from vae_lib.model.any_beta import AnyBetaVAE, Gate, at_beta, check_range
 from vae_lib.objective import bernoulli_nll, kl_per_dimension
@@ -189,3 +192,47 @@ def test_the_theorems_gate_reaches_the_linear_vaes_optimum_at_nine_beta():
         assert shares.min() > -1e-9  # nothing beats the closed form
     assert lost[RootGate].max() < 0.01
     assert lost[Gate].max() < 0.05
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    save_weights(tmp_path / "any.pth", model, {"faces": "drawn"})
+    return tmp_path / "any.pth"
+
+
+def test_a_file_says_for_which_beta_its_model_was_trained(model, saved, x):
+    loaded = load_weights(saved)
+    assert isinstance(loaded, AnyBetaVAE)
+    assert loaded.beta_range == (0.5, 20.0)
+    assert loaded.metadata == {"faces": "drawn"}
+    assert torch.equal(loaded.reconstruct(x, 2.0), model.reconstruct(x, 2.0))
+    content = torch.load(saved)
+    torch.save(content | {"beta_range": [20.0, 0.5]}, saved)
+    with pytest.raises(InputError, match="its ends are swapped"):
+        load_weights(saved)
+    del content["beta_range"]
+    torch.save(content, saved)
+    with pytest.raises(InputError, match=r"decoder_gates\S* is one too many"):
+        load_weights(saved)
+
+
+def test_what_measures_and_moves_codes_takes_a_beta(model):
+    images = (np.random.default_rng(0).random((6, 16, 16, 3)) * 255).astype(np.uint8)
+    measured = evaluate(model, images, beta=2.0)
+    mu, logvar = encode_images(model, images, beta=2.0)
+    kl = kl_per_dimension(torch.from_numpy(mu), torch.from_numpy(logvar)).sum(1).mean()
+    assert measured.kl == pytest.approx(kl.item(), rel=1e-4)
+    assert decode_images(model, mu, beta=2.0).shape == images.shape
+    plain = VAE(SMALL)
+    for use in (
+        lambda m, **given: evaluate(m, images, **given),
+        lambda m, **given: encode_images(m, images, **given),
+        lambda m, **given: decode_images(m, mu, **given),
+    ):
+        use(plain)
+        with pytest.raises(InputError, match="takes none; leave it out"):
+            use(plain, beta=2.0)
+        with pytest.raises(InputError, match="was told none: give beta"):
+            use(model)
+        with pytest.raises(InputError, match=r"trained for β from 0\.5 to 20"):
+            use(model, beta=21)

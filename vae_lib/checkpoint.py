@@ -24,6 +24,7 @@ from vae_lib.devices import memory_as_sentence
 from vae_lib.errors import InputError, foreign
 from vae_lib.files import write_atomically
 from vae_lib.model import VAE, Foreign, unwrap
+from vae_lib.model.any_beta import AnyBetaVAE, check_range
 
 WEIGHTS, RUN_STATE = "vae_lib weights", "vae_lib run state"
 
@@ -131,13 +132,16 @@ def save_weights(
     own = isinstance(vae, Foreign)
     layers = vae.inner if own else vae
     weights = {name: value.cpu().contiguous() for name, value in layers.state_dict().items()}
-    if not own and (fault := _misfit(weights, vae.config)):
+    beta_range = getattr(vae, "beta_range", None)
+    if not own and (fault := _misfit(weights, vae.config, beta_range)):
         raise InputError(
             f"{path} was not written: {fault}, so that nobody could load it. A VAE whose layers "
             "were changed is saved with torch.save(model.state_dict(), …)."
         )
     plain_metadata = plain(vae.metadata if metadata is None else metadata, "metadata")
     shape = {"model": type(vae.inner).__name__} if own else {"config": asdict(vae.config)}
+    if beta_range is not None:
+        shape["beta_range"] = list(beta_range)
     save(path, WEIGHTS, {**shape, "weights": weights, "metadata": plain_metadata}, then)
 
 
@@ -193,6 +197,8 @@ def load_weights(
 ) -> VAE:
     """Rebuild a model from its file, in eval mode; `VAE.metadata` holds what the file tells of it.
 
+    One that was trained for a range of β comes back as an `AnyBetaVAE` with its ``beta_range``.
+
     Parameters
     ----------
     path : Path
@@ -214,6 +220,7 @@ def load_weights(
         return _filled(path, content, model, device)
     try:
         found = VAEConfig(**content["config"])
+        beta_range = check_range(content["beta_range"]) if "beta_range" in content else None
         weights, metadata = content["weights"], content["metadata"]
         if not isinstance(metadata, dict):
             raise TypeError(f"its metadata are a {type(metadata).__name__}")
@@ -226,10 +233,10 @@ def load_weights(
         differences = differing(asdict(config), asdict(found))
         raise InputError(f"{path} is a model of another shape: {differences}.")
     # Before the model is built: a file may name any size, and its weights say how large it is.
-    if fault := _misfit(weights, found):
+    if fault := _misfit(weights, found, beta_range):
         raise InputError(f"The weights in {path} do not fit its configuration: {fault}.")
     with torch.random.fork_rng(devices=[]):  # a new model draws weights; nobody else should notice
-        model = VAE(found)
+        model = _build(found, beta_range)
     model.load_state_dict(weights)
     model.metadata = metadata
     with memory_as_sentence("load the model on the CPU"):
@@ -254,7 +261,11 @@ def _filled(
         return model.to(device).eval()
 
 
-def _misfit(weights: Any, config: VAEConfig) -> str:
+def _build(config: VAEConfig, beta_range: tuple[float, float] | None) -> VAE:
+    return VAE(config) if beta_range is None else AnyBetaVAE(config, beta_range)
+
+
+def _misfit(weights: Any, config: VAEConfig, beta_range: tuple[float, float] | None = None) -> str:
     """What keeps weights from being those of such a model; empty where nothing does.
 
     The model is built without memory, on PyTorch's meta device.
@@ -265,7 +276,7 @@ def _misfit(weights: Any, config: VAEConfig) -> str:
         return f"{len(config.channels):,} layers, but {len(weights):,} tensors"
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            expected = VAE(config).state_dict()
+            expected = _build(config, beta_range).state_dict()
     except (RuntimeError, OverflowError, TypeError, ValueError):
         return f"no computer has room for {config}"
     for name in sorted(map(str, expected.keys() ^ weights.keys())):

@@ -224,6 +224,8 @@ class Evaluate:
     """Which part of the faces; every image of it is measured."""
     card_images: bool = False
     """Measure only the CelebA images that the model cards name."""
+    beta: float | None = None
+    """For a network that was trained for every beta of a range: at which one."""
     json: Path | None = None
     """Write the measures to this file too."""
     seed: int = 0
@@ -243,7 +245,7 @@ class Evaluate:
         if self.card_images:
             faces = faces.named(image_ids()[self.split])
         images = faces.split(self.split).images
-        measures = evaluate(model, images, seed=self.seed, ssim=True).flat()
+        measures = evaluate(model, images, beta=self.beta, seed=self.seed, ssim=True).flat()
         for name, value in measures.items():
             print(
                 f"{name:<15} {value:>12,.4f}"

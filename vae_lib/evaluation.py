@@ -13,6 +13,7 @@ from vae_lib.devices import memory_as_sentence
 from vae_lib.errors import InputError
 from vae_lib.faces.batches import to_pixels
 from vae_lib.model import VAE, check_finite, in_eval_mode, unwrap
+from vae_lib.model.any_beta import at_beta
 from vae_lib.objective import bernoulli_nll, kl_per_dimension, of_pixels, pixel_entropy
 
 
@@ -51,7 +52,13 @@ class Evaluation:
 @memory_as_sentence("choose a smaller batch_size, or load the model on the CPU")
 @torch.no_grad()
 def evaluate(
-    model: VAE, images: np.ndarray, *, seed: int = 0, batch_size: int = 256, ssim: bool = False
+    model: VAE,
+    images: np.ndarray,
+    *,
+    beta: float | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    ssim: bool = False,
 ) -> Evaluation:
     """Measure a model on every image given, the last partial batch included.
 
@@ -64,6 +71,8 @@ def evaluate(
         On any device.
     images : ndarray of uint8, shape (n, h, w, 3)
         At least one.
+    beta : float, optional
+        For an `AnyBetaVAE`, which needs it: at which β; other models have one of their own.
     seed : int
         Seeds the one posterior sample per image, the same for every batch size and device.
     batch_size : int
@@ -74,12 +83,13 @@ def evaluate(
     Raises
     ------
     InputError
-        If there are no images, their size is not the model's, or a weight or a measure is not
-        finite.
+        If there are no images, their size is not the model's, a weight or a measure is not
+        finite, or the model does not know this β.
     """
     model = unwrap(model)
     check_images(model, images)
     check_finite(model)
+    condition = at_beta(model, beta)
     device = model.device
     noise = torch.randn(
         len(images), model.config.latent_size, generator=torch.Generator().manual_seed(seed)
@@ -92,11 +102,10 @@ def evaluate(
         for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
             x = to_pixels(torch.from_numpy(np.array(images[rows])).to(device))
-            mu, logvar = model.encode(x)
-            nll = bernoulli_nll.unchecked(
-                model.decode_logits(model.reparameterize(mu, logvar, noise[rows].to(device))), x
-            )
-            decoded = model.decode(mu)
+            mu, logvar = model.encode(x, **condition)
+            z = model.reparameterize(mu, logvar, noise[rows].to(device))
+            nll = bernoulli_nll.unchecked(model.decode_logits(z, **condition), x)
+            decoded = model.decode(mu, **condition)
             if ssim:
                 similarity += ssim_per_face.unchecked(decoded, x).cpu().double().sum().item()
             excess = nll - pixel_entropy.unchecked(x)

@@ -12,6 +12,7 @@ from vae_lib.errors import InputError
 from vae_lib.evaluation import check_images
 from vae_lib.faces.batches import to_pixels
 from vae_lib.model import VAE, in_eval_mode
+from vae_lib.model.any_beta import at_beta
 
 CURE = ": its weights are damaged or have run away. Train it again, or copy the file again."
 NUMBERS = "hold NaN or infinity; codes are finite numbers, about −3 to 3."
@@ -20,7 +21,7 @@ NUMBERS = "hold NaN or infinity; codes are finite numbers, about −3 to 3."
 @memory_as_sentence("give fewer images at a time, or load the model on the CPU")
 @torch.no_grad()
 def encode_images(
-    model: VAE, images: np.ndarray, batch_size: int = 256
+    model: VAE, images: np.ndarray, batch_size: int = 256, *, beta: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean and log-variance of each image.
 
@@ -30,6 +31,8 @@ def encode_images(
         Compiled or wrapped too; it encodes in eval mode and gets its own back.
     images : ndarray of uint8, shape (n, h, w, 3)
         At least one face, of the model's size.
+    beta : float, optional
+        For an `AnyBetaVAE`, which needs it: at which β.
 
     Returns
     -------
@@ -38,15 +41,18 @@ def encode_images(
     Raises
     ------
     InputError
-        If there are no images, their size is not the model's, or a code is not finite.
+        If there are no images, their size is not the model's, a code is not finite, or the model
+        does not know this β.
     """
     with in_eval_mode(model) as vae:
         check_images(vae, images)
+        condition = at_beta(vae, beta)
         device = vae.device
         parts = [
             torch.stack(
                 vae.encode(
-                    to_pixels(torch.from_numpy(np.array(images[i : i + batch_size])).to(device))
+                    to_pixels(torch.from_numpy(np.array(images[i : i + batch_size])).to(device)),
+                    **condition,
                 )
             ).cpu()
             for i in range(0, len(images), batch_size)
@@ -59,13 +65,14 @@ def encode_images(
 
 @memory_as_sentence("give fewer codes at a time, or load the model on the CPU")
 @torch.no_grad()
-def decode_images(model: VAE, z: Tensor | np.ndarray) -> np.ndarray:
+def decode_images(model: VAE, z: Tensor | np.ndarray, *, beta: float | None = None) -> np.ndarray:
     """Decode codes (n, latent_size), in eval mode, to images, uint8 of shape (n, h, w, 3).
 
     Raises
     ------
     InputError
-        If the codes are not the model's, or they or their pixels are not finite.
+        If the codes are not the model's, they or their pixels are not finite, or the model does
+        not know this β, which an `AnyBetaVAE` needs.
     """
     with in_eval_mode(model) as vae:
         z = torch.as_tensor(z, dtype=torch.float32, device=vae.device)
@@ -74,7 +81,7 @@ def decode_images(model: VAE, z: Tensor | np.ndarray) -> np.ndarray:
                 f"Found codes of shape {tuple(z.shape)}; this model wants "
                 f"(n, {vae.config.latent_size})."
             )
-        pixels = vae.decode(z)
+        pixels = vae.decode(z, **at_beta(vae, beta))
     if not pixels.isfinite().all():
         fault = f"model's pixels are not finite{CURE}" if z.isfinite().all() else f"codes {NUMBERS}"
         raise InputError(f"The {fault}")
