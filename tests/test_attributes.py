@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from vae_lib.attributes import attribute_directions, score_attributes
 from vae_lib.errors import InputError
+from vae_lib.latent import decode_images, encode_images, interpolate, traverse
 
 NAMES = ("label", "number", "unrelated")
 
@@ -75,3 +77,17 @@ def test_bad_input_is_named():
     mu[3, 2] = np.nan
     with pytest.raises(InputError, match="NaN"):
         attribute_directions(mu, attributes)
+
+
+def test_codes_may_be_tensors_wherever_codes_go_in(model, faces):
+    mu = encode_images(model, faces.images)[0]
+    z = torch.from_numpy(mu).requires_grad_()
+    known = faces.attributes[:, :3]
+    np.testing.assert_array_equal(
+        attribute_directions(z, torch.from_numpy(known)), attribute_directions(mu, known)
+    )
+    both = [score_attributes(one, known, one, known, "abc").probe for one in (mu, z)]
+    np.testing.assert_array_equal(*both)
+    np.testing.assert_array_equal(decode_images(model, z), decode_images(model, mu))
+    for walk in (lambda c: traverse(c[0], 1, [0.0, 1.0]), lambda c: interpolate(c[0], c[1], 3)):
+        assert torch.equal(walk(mu), walk(z.detach()))

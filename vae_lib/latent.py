@@ -10,7 +10,7 @@ from torch import Tensor
 from vae_lib.devices import memory_as_sentence
 from vae_lib.errors import InputError
 from vae_lib.evaluation import check_images
-from vae_lib.faces.batches import to_pixels
+from vae_lib.faces.batches import pixel_batches
 from vae_lib.model import VAE, in_eval_mode
 from vae_lib.model.any_beta import at_beta
 
@@ -43,20 +43,18 @@ def encode_images(
     InputError
         If there are no images, their size is not the model's, a code is not finite, or the model
         does not know this β.
+
+    Examples
+    --------
+    >>> mu, logvar = encode_images(VAE(), np.zeros((5, 64, 64, 3), np.uint8))
+    >>> mu.shape, logvar.dtype
+    ((5, 128), dtype('float32'))
     """
     with in_eval_mode(model) as vae:
         check_images(vae, images)
         condition = at_beta(vae, beta)
-        device = vae.device
-        parts = [
-            torch.stack(
-                vae.encode(
-                    to_pixels(torch.from_numpy(np.array(images[i : i + batch_size])).to(device)),
-                    **condition,
-                )
-            ).cpu()
-            for i in range(0, len(images), batch_size)
-        ]
+        batches = pixel_batches(images, vae.device, batch_size)
+        parts = [torch.stack(vae.encode(x, **condition)).cpu() for x in batches]
     mu, logvar = torch.cat(parts, dim=1).numpy()
     if not (np.isfinite(mu).all() and np.isfinite(logvar).all()):
         raise InputError(f"The model's codes are not finite{CURE}")
@@ -73,6 +71,11 @@ def decode_images(model: VAE, z: Tensor | np.ndarray, *, beta: float | None = No
     InputError
         If the codes are not the model's, they or their pixels are not finite, or the model does
         not know this β, which an `AnyBetaVAE` needs.
+
+    Examples
+    --------
+    >>> decode_images(VAE(), np.zeros((5, 128))).shape
+    (5, 64, 64, 3)
     """
     with in_eval_mode(model) as vae:
         z = torch.as_tensor(z, dtype=torch.float32, device=vae.device)
@@ -89,7 +92,13 @@ def decode_images(model: VAE, z: Tensor | np.ndarray, *, beta: float | None = No
 
 
 def to_uint8(pixels: Tensor) -> np.ndarray:
-    """Pixels in [0, 1], (n, 3, h, w), to images, uint8 of shape (n, h, w, 3)."""
+    """Pixels in [0, 1], (n, 3, h, w), to images, uint8 of shape (n, h, w, 3).
+
+    Examples
+    --------
+    >>> to_uint8(torch.tensor([0, 0.5, 1]).view(1, 3, 1, 1)).tolist()
+    [[[[0, 128, 255]]]]
+    """
     return (pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
@@ -127,6 +136,13 @@ def traverse(z: Tensor | np.ndarray, dimension: int, values: Sequence[float]) ->
     ------
     InputError
         If there is no such dimension, or `z` is not one code.
+
+    Examples
+    --------
+    >>> traverse([0.5, 0.5], 1, [-3, 0, 3])
+    tensor([[ 0.50, -3.00],
+            [ 0.50,  0.00],
+            [ 0.50,  3.00]])
     """
     z = _code(z)
     if not 0 <= dimension < len(z):
@@ -170,6 +186,15 @@ def interpolate(
     InputError
         If the shapes differ, a code is not finite, ``steps`` is below 2, the method is unknown, or
         the ends are opposite or zero, so that no way around is the shortest.
+
+    Examples
+    --------
+    The linear way passes through the middle, the spherical one keeps the length of 1:
+
+    >>> interpolate([1.0, 0.0], [0.0, 1.0], 3)[1]
+    tensor([0.50, 0.50])
+    >>> interpolate([1.0, 0.0], [0.0, 1.0], 3, "spherical")[1]
+    tensor([0.71, 0.71])
     """
     a, b = _code(a), _code(b)
     b = b.to(a.device)

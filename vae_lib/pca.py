@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vae_lib.errors import InputError
 from vae_lib.evaluation import psnr, ssim_per_face
-from vae_lib.faces.batches import to_pixels
+from vae_lib.faces.batches import pixel_batches
 from vae_lib.faces.dataset import Faces
 
 
@@ -82,6 +82,15 @@ def fit_pca(images: np.ndarray, components: int = 128, *, passes: int = 4, seed:
     ------
     InputError
         If there are too few images for so many components.
+
+    Examples
+    --------
+    Grey images of three brightnesses have one component, with all of the variance:
+
+    >>> images = np.repeat(np.array([0, 51, 102], np.uint8), 192).reshape(3, 8, 8, 3)
+    >>> pca = fit_pca(images, 1)
+    >>> round(float(pca.mean[0]), 2), round(float(pca.variances[0] / pca.total_variance), 3)
+    (0.2, 1.0)
     """
     size = int(np.prod(images.shape[1:]))
     if not 1 <= components <= min(len(images) - 1, size):
@@ -138,6 +147,13 @@ def water_level(variances: np.ndarray, nats: float) -> float:
     ------
     InputError
         If the level lies below the last variance, so that more components are needed.
+
+    Examples
+    --------
+    Two components of variance 4 at level 1 get ½ ln 4 nats each, the third gets none:
+
+    >>> round(water_level(np.array([4.0, 4.0, 0.5]), np.log(4)), 6)
+    1.0
     """
     if nats <= 0:
         raise InputError(f"nats is {nats:g}; a rate is above 0.")
@@ -229,10 +245,9 @@ def _decibels(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
 
 def _decoded(pca: PCA, scores: np.ndarray, images: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
     """Images of scores and the originals, as pixels (≤ 256, 3, h, w)."""
-    for start in range(0, len(images), 256):
-        rows = slice(start, start + 256)
-        x = to_pixels(torch.from_numpy(np.array(images[rows])))
-        yield torch.from_numpy(pca.images_of(scores[rows])).permute(0, 3, 1, 2), x
+    parts = np.split(scores, range(256, len(scores), 256))
+    for x, part in zip(pixel_batches(images), parts, strict=True):
+        yield torch.from_numpy(pca.images_of(part)).permute(0, 3, 1, 2), x
 
 
 def _centred(images: np.ndarray, mean: np.ndarray, batch_size: int = 1024) -> Iterator[np.ndarray]:

@@ -39,6 +39,13 @@ def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
     ------
     InputError
         If the shapes do not fit or a set has fewer than two rows.
+
+    Examples
+    --------
+    The means are 3 apart, the variances equal:
+
+    >>> frechet_distance(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0]]))
+    9.0
     """
     a, b = (np.asarray(values, dtype=np.float64) for values in (features_a, features_b))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:

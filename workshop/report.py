@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from vae_lib import figures
 from vae_lib.config import OBJECTIVES, setting_of
 from vae_lib.evaluation import psnr
-from vae_lib.faces.batches import to_pixels
+from vae_lib.faces.batches import pixel_batches
 from vae_lib.files import write_atomically
 from vae_lib.model import VAE
 from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
@@ -325,8 +325,7 @@ def network_psnr(name: str, images: np.ndarray) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     decibels = []
     with torch.no_grad():
-        for start in range(0, len(images), 256):
-            x = to_pixels(torch.from_numpy(np.array(images[start : start + 256])))
+        for x in pixel_batches(images):
             mu, logvar = model.encode(x)
             noise = torch.randn(mu.shape, generator=generator)
             z = model.reparameterize(mu, logvar, noise)

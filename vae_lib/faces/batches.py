@@ -18,6 +18,12 @@ def to_pixels(images: Tensor) -> Tensor:
     ------
     InputError
         If the images are of another type: dividing theirs by 255 would make no pixels of them.
+
+    Examples
+    --------
+    >>> x = to_pixels(torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 1, 1, 3))
+    >>> x.shape, x.flatten().tolist()
+    (torch.Size([1, 3, 1, 1]), [0.0, 0.20, 1.0])
     """
     if images.dtype != torch.uint8:
         raise InputError(
@@ -27,8 +33,44 @@ def to_pixels(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().div_(255)
 
 
+def pixel_batches(
+    images: np.ndarray, device: torch.device | str = "cpu", size: int = 256
+) -> Iterator[Tensor]:
+    """All images in their order, a few at a time, as pixels on a device.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, h, w, 3)
+        Usually memory-mapped; no more than one batch is in memory.
+    device : torch.device or str
+        Where the pixels are wanted.
+    size : int
+        Images at a time; the last batch holds what is left.
+
+    Yields
+    ------
+    Tensor
+        float32 (m, 3, h, w) in [0, 1], m ≤ size.
+
+    Examples
+    --------
+    >>> white = np.full((5, 64, 64, 3), 255, np.uint8)
+    >>> [(len(x), x.max().item()) for x in pixel_batches(white, size=2)]
+    [(2, 1.0), (2, 1.0), (1, 1.0)]
+    """
+    for start in range(0, len(images), size):
+        yield to_pixels(torch.from_numpy(np.array(images[start : start + size])).to(device))
+
+
 def flip_some(images: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror the chosen images left to right; ``chosen`` is bool of shape (n,)."""
+    """Mirror the chosen images left to right; ``chosen`` is bool of shape (n,).
+
+    Examples
+    --------
+    >>> row = torch.tensor([1, 2, 3]).view(1, 1, 3, 1).expand(2, 1, 3, 1)  # two images of one row
+    >>> flip_some(row, torch.tensor([False, True]))[:, 0, :, 0].tolist()
+    [[1, 2, 3], [3, 2, 1]]
+    """
     return torch.where(chosen[:, None, None, None], images.flip(2), images)
 
 

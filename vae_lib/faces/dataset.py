@@ -164,6 +164,12 @@ class Faces:
         ------
         InputError
             If the name is not a split, or no face belongs to it.
+
+        Examples
+        --------
+        >>> faces = Faces.from_arrays(np.zeros((50, 64, 64, 3), np.uint8))
+        >>> len(faces.split("train")), faces.split("test").images.shape
+        (40, (5, 64, 64, 3))
         """
         if name not in SPLITS:
             raise InputError(f"There is no split {name!r}; use one of {', '.join(SPLITS)}.")
@@ -180,6 +186,12 @@ class Faces:
         """The first faces of each split, for a quick look: ``take(train, valid, test)``.
 
         A split with fewer faces gives all it has; one that is not named gives none.
+
+        Examples
+        --------
+        >>> faces = Faces.from_arrays(np.zeros((50, 64, 64, 3), np.uint8))
+        >>> len(faces.take(20, 2, 2))
+        24
         """
         rows = np.concatenate(
             [
@@ -196,6 +208,12 @@ class Faces:
         ------
         InputError
             If some are not there.
+
+        Examples
+        --------
+        >>> faces = Faces.from_arrays(np.zeros((3, 64, 64, 3), np.uint8), ids=["ann", "bob", "eve"])
+        >>> faces.named(["eve", "ann"]).ids.tolist()
+        ['ann', 'eve']
         """
         rows = np.flatnonzero(np.isin(self.ids, list(ids)))
         if len(rows) < len(ids):
@@ -223,6 +241,13 @@ class Faces:
         ------
         InputError
             If there are fewer than three times `least`.
+
+        Examples
+        --------
+        >>> faces = Faces.from_arrays(np.zeros((50, 64, 64, 3), np.uint8), splits=[0] * 50)
+        >>> divided = faces.with_every_split()
+        >>> [len(divided.split(name)) for name in ("train", "valid", "test")]
+        [40, 5, 5]
         """
         found = [int(np.count_nonzero(self.splits == split)) for split in range(len(SPLITS))]
         if min(found) >= least:

@@ -64,6 +64,12 @@ def open_faces(
     ------
     InputError
         If there are no faces, a file is damaged, or the cache cannot be written.
+
+    Examples
+    --------
+    >>> faces = open_faces(kind="synthetic", synthetic_count=20)
+    >>> faces.name, faces.images.shape, faces.attribute_names[:2]
+    ('synthetic', (20, 64, 64, 3), ('yaw', 'pitch'))
     """
     if kind not in ("auto", "images", "synthetic"):
         raise InputError(f"There is no kind {kind!r}; use auto, images or synthetic.")

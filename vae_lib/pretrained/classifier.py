@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vae_lib import pretrained
 from vae_lib.checkpoint import load
 from vae_lib.errors import InputError
-from vae_lib.faces.batches import to_pixels
+from vae_lib.faces.batches import pixel_batches
 from vae_lib.faces.dataset import Faces
 from vae_lib.model import eval_mode, halve
 
@@ -50,7 +50,13 @@ class AttributeClassifier(nn.Module):
         self.to_logits = nn.Linear(96, len(self.attribute_names))
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last layer sees, (n, 96), of images (n, 3, 64, 64) in [0, 1]."""
+        """What the last layer sees, (n, 96), of images (n, 3, 64, 64) in [0, 1].
+
+        Examples
+        --------
+        >>> features(load_classifier()[0], np.zeros((5, 64, 64, 3), np.uint8)).shape
+        (5, 96)
+        """
         return self.layers(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,6 +73,12 @@ def load_classifier(
     ------
     InputError
         If its file is missing or damaged.
+
+    Examples
+    --------
+    >>> classifier, metadata = load_classifier()
+    >>> len(classifier.attribute_names), round(metadata["test"]["auc"], 2)
+    (40, 0.91)
     """
     content = load(pretrained.verified(NAME), CLASSIFIER)
     with torch.random.fork_rng(devices=[]):  # weights that are replaced at once
@@ -116,15 +128,8 @@ def in_batches(
     classifier: AttributeClassifier,
     function: Callable[[Tensor], Tensor],
     images: np.ndarray,
-    batch_size: int = 256,
 ) -> np.ndarray:
     """A function of pixels on the classifier's device, applied to a few images at a time."""
-    device = classifier.to_logits.weight.device
-    parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+    batches = pixel_batches(images, classifier.to_logits.weight.device)
     with eval_mode(classifier):
-        return np.concatenate(
-            [
-                function(to_pixels(torch.from_numpy(np.array(part)).to(device))).cpu().numpy()
-                for part in parts
-            ]
-        )
+        return np.concatenate([function(x).cpu().numpy() for x in batches])

@@ -192,6 +192,13 @@ def choose_faces(attributes: np.ndarray, count: int) -> Sequence[int]:
         Labels or numbers; NaN, where one is not known, counts as neither.
     count : int
         How many rows, at most n.
+
+    Examples
+    --------
+    One of four faces wears a hat; whoever takes two rows takes it:
+
+    >>> choose_faces(np.array([[-1.0], [-1.0], [1.0], [-1.0]]), 2)
+    [0, 2]
     """
     labels = [is_label(column) for column in attributes.T]
     middle = np.where(labels, np.nanmean(attributes, 0), np.nanmedian(attributes, 0))
