@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from vae_lib.latent import interpolate as interpolate
     from vae_lib.latent import traverse as traverse
     from vae_lib.model import VAE as VAE
+    from vae_lib.model import reparameterize as reparameterize
     from vae_lib.pretrained import load_gallery as load_gallery
     from vae_lib.pretrained import load_pretrained as load_pretrained
     from vae_lib.pretrained import pretrained_names as pretrained_names
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from vae_lib.training import train as train
 
 ROOMS = {
-    "model": "VAE",
+    "model": "VAE reparameterize",
     "config": "VAEConfig",
     "faces": "Faces open_faces",
     "training": "TrainConfig Training train",

@@ -153,7 +153,19 @@ def decoder_weights(model: VAE) -> np.ndarray:
     In order: ``from_z``'s weight (features, latent_size) and bias, then of every layer the kernel
     (inputs, outputs, 4, 4) and bias, flattened into one array. 1,218,499 numbers of the baseline
     become 1,218,275.
+
+    Raises
+    ------
+    InputError
+        If the model decodes in another way than `VAE`, which is the only one that the page knows.
     """
+    if type(model).decode_logits is not VAE.decode_logits:
+        name = type(getattr(model, "inner", model)).__name__
+        raise InputError(
+            f"{name} decodes in a way of its own, which a page cannot: the explorer shows models "
+            "with VAE's decoder. Draw others with vae_lib.figures.traversals, or derive yours from "
+            "VAE and change the encoder alone."
+        )
     parts = [model.from_z.weight, model.from_z.bias]
     for layer in model.decoder:
         conv, norm = (layer[0], layer[1]) if isinstance(layer, nn.Sequential) else (layer, None)
