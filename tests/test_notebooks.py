@@ -21,8 +21,8 @@ import nbformat
 import pytest
 from PIL import Image
 
+import vae_lib.config
 import vae_lib.faces
-import vae_lib.model
 import vae_lib.training
 from vae_lib.faces.synthetic import synthetic_faces
 
@@ -328,7 +328,7 @@ def quick(config, faces, train=vae_lib.training.train, **named):
     return train(replace(config, epochs=1, model=narrow), faces.take(64, 16), **named)
 
 
-def narrow(channels=(), latent_size=128, config=vae_lib.model.VAEConfig):
+def narrow(channels=(), latent_size=128, config=vae_lib.config.VAEConfig):
     return config(channels=(4, 8, 8, 8), latent_size=latent_size)
 
 
@@ -349,7 +349,7 @@ def test_notebooks_take_what_faces_there_are(faces, tmp_path, monkeypatch, capsy
         monkeypatch.setenv("CELEBA_ROOT", str(faces(tmp_path) or tmp_path))
     few = functools.partial(vae_lib.faces.open_faces, synthetic_count=100)
     monkeypatch.setattr(vae_lib.faces, "open_faces", few)
-    monkeypatch.setattr(vae_lib.model, "VAEConfig", narrow)
+    monkeypatch.setattr(vae_lib.config, "VAEConfig", narrow)
     monkeypatch.setattr(vae_lib.training, "train", quick)
     many = faces in (two_hundred_originals, all_originals)
     for path in PATHS:
