@@ -86,6 +86,9 @@ def test_a_sweep_prints_a_table_and_measures_disentanglement(tmp_path, capsys, m
     assert row.split()[:2] == ["20", "3"]
     result = json.loads((tmp_path / "capacity_20_seed_3.json").read_text())
     assert 0 <= result["disentanglement"]["mig"] <= 1
+    assert main(["rescore", str(tmp_path / "capacity_20_seed_3.json")]) == 0
+    assert f"MIG {result['disentanglement']['mig']:.3f}" in capsys.readouterr().out
+    assert json.loads((tmp_path / "capacity_20_seed_3.json").read_text()) == result
     assert main([*arguments, "--gamma", "7"]) == 2
     assert "gamma is 100.0 there and 7.0 here" in told(capsys)
     (tmp_path / "capacity_20_seed_3" / "vae_synthetic_capacity_20.pth").unlink()

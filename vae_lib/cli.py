@@ -214,6 +214,21 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Rescore:
+    """Score runs of a sweep on drawn faces again, from the codes that they left."""
+
+    runs: Positional[tuple[Path, ...]]
+    """Results of runs, such as runs/sweep/beta_4_seed_0.json; their scores are replaced."""
+
+    def run(self) -> None:
+        from vae_lib.study.sweep import rescore
+
+        for file in self.runs:
+            scores = rescore(file.expanduser())["disentanglement"]
+            print(f"{file}: MIG {scores['mig']:.3f}, SAP {scores['sap']:.3f}")
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Measure a model on images that it was not trained on, in nats and dB."""
 
@@ -317,6 +332,7 @@ Command = (
     | Annotated[Download, subcommand("download")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Sweep, subcommand("sweep")]
+    | Annotated[Rescore, subcommand("rescore")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Plot, subcommand("plot")]
 )

@@ -13,12 +13,14 @@ from vae_lib.checkpoint import RUN_STATE, load, load_weights
 from vae_lib.disentanglement import mig, mutual_information, silence_collapsed
 from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
-from vae_lib.faces.synthetic import FACTORS, synthetic_faces
+from vae_lib.faces.synthetic import FACTORS, draw_factors, synthetic_faces
 from vae_lib.latent import encode_images
 from vae_lib.model import VAE
 from vae_lib.study import METRICS, QUALITIES, read_runs
 from vae_lib.study import sweep as sweep_module
-from vae_lib.study.sweep import identity, measure_disentanglement, sweep
+from vae_lib.study.codes import load_codes, rounded, save_codes, score_codes
+from vae_lib.study.runs import CODES
+from vae_lib.study.sweep import identity, measure_disentanglement, rescore, sweep
 from vae_lib.training import TrainConfig
 
 RECIPE = TrainConfig(epochs=1, batch_size=16, model=SMALL)
@@ -32,7 +34,7 @@ def scores(monkeypatch):
     """What takes seconds is measured in one test; the others see that it was asked for."""
     measured = []
 
-    def measure(model: VAE) -> dict:
+    def measure(model: VAE, keep: Path) -> dict:
         measured.append(model)
         return {"mig": 0.1 * len(measured)}
 
@@ -82,7 +84,7 @@ def test_a_sweep_killed_between_the_weights_and_their_checkpoint_ends_the_run_fi
     with pytest.raises(Killed):
         sweep(RECIPE, faces, cut, (1,), (0,), device="cpu")
     monkeypatch.undo()
-    monkeypatch.setattr(sweep_module, "measure_disentanglement", lambda model: {"mig": 0.1})
+    monkeypatch.setattr(sweep_module, "measure_disentanglement", lambda *_: {"mig": 0.1})
     assert (cut / "beta_1_seed_0" / "vae_synthetic.pth").exists()
     sweep(RECIPE, faces, cut, (1,), (0,), device="cpu")
     names = [sorted(f.name for f in out.rglob("*")) for out in (whole, cut)]
@@ -185,13 +187,35 @@ def test_only_faces_with_known_factors_are_scored(faces, tmp_path, scores):
     (result,) = sweep(RECIPE, replace(faces, name="faces"), tmp_path, (1,), (0,), device="cpu")
     assert "disentanglement" not in result
     assert not scores
+    (run,) = read_runs(tmp_path)
+    codes, test = load_codes(run.codes), faces.split("test")
+    assert codes.ids.tolist() == test.ids.tolist()
+    mu, _ = encode_images(load_weights(run.codes.with_name("vae_faces.pth")), test.images)
+    np.testing.assert_allclose(codes.mu, mu, rtol=1e-3, atol=1e-6)
+    with pytest.raises(InputError, match="codes of photographs"):
+        rescore(run.file)
 
 
-def test_scores_are_those_of_the_means_of_fresh_faces(faces, model, monkeypatch):
+def test_a_run_is_scored_again_from_what_it_left_and_one_without_codes_says_so(faces, tmp_path):
+    sweep(RECIPE, faces, tmp_path, (1,), (0,), device="cpu")
+    file = tmp_path / "beta_1_seed_0.json"
+    with pytest.raises(InputError, match="left no codes, as runs before"):
+        rescore(file)  # no scores were measured here, and so no codes
+    factors = draw_factors(600, seed=1)
+    save_codes(tmp_path / "beta_1_seed_0" / CODES, rounded(factors[:, :3], factors[:, :3], seed=1))
+    before = json.loads(file.read_text())
+    scores = rescore(file)["disentanglement"]
+    assert scores["per_factor"]["yaw"]["informativeness"] > 0.95
+    assert json.loads(file.read_text()) == before | {"disentanglement": scores}
+
+
+def test_scores_are_those_of_the_means_of_fresh_faces(model, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_module, "METRIC_FACES", 600)
-    found = real_measure(model)
+    found = real_measure(model, tmp_path / "codes.npz")
     images, factors = synthetic_faces(600, seed=1)
-    codes = silence_collapsed(*encode_images(model, images))
+    kept = rounded(*encode_images(model, images))
+    codes = silence_collapsed(kept.mu, kept.logvar)
+    assert score_codes(load_codes(tmp_path / "codes.npz")) == found
     discrete = [factor.binary for factor in FACTORS]
     assert found["mig"] == pytest.approx(mig(codes, factors, discrete=discrete))
     np.testing.assert_allclose(

@@ -32,6 +32,7 @@ from vae_lib.disentanglement.interventions import (
 )
 from vae_lib.disentanglement.prediction import DCI, dci, sap, sap_matrix, score_importances
 from vae_lib.disentanglement.scores import scores
+from vae_lib.disentanglement.udr import udr
 
 __all__ = [
     "DCI",
@@ -49,4 +50,5 @@ __all__ = [
     "score_importances",
     "scores",
     "silence_collapsed",
+    "udr",
 ]

@@ -21,6 +21,8 @@ HERE = Path(__file__).parent.parent
 # The runs that README and book report: a wheel has them inside the package, a checkout beside it.
 RESULTS = HERE / "results" if (HERE / "results").is_dir() else HERE.parent / "results"
 
+CODES = "codes.npz"  # in a run's folder; a run that has been packed has them beside its results
+
 # What a run is measured by: on the test split in nats, dimensions and dB …
 QUALITIES = ("reconstruction", "excess", "kl", "active_001", "active_01", "psnr", "ssim")
 # … and, where the faces' factors are known, by each of vae_lib.disentanglement's scores.
@@ -50,6 +52,12 @@ class Run:
     """Where the results stand; the folder of the same name holds the weights."""
     result: dict[str, Any] = field(repr=False)
     """All of the file."""
+
+    @property
+    def codes(self) -> Path | None:
+        """The codes that the run left, from which it can be scored again; None if it left none."""
+        beside = self.file.with_suffix(".npz"), self.file.with_suffix("") / CODES
+        return next((file for file in beside if file.is_file()), None)
 
     @property
     def mutual_information(self) -> np.ndarray:

@@ -16,8 +16,10 @@ from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
 from vae_lib.files import write_atomically
+from vae_lib.latent import encode_images
 from vae_lib.model import VAE
-from vae_lib.study.runs import read_run
+from vae_lib.study.codes import load_codes, rounded, save_codes, score_codes
+from vae_lib.study.runs import CODES, read_run
 from vae_lib.training import Callback, train
 from vae_lib.training.config import TrainConfig
 
@@ -52,7 +54,7 @@ def sweep(
         Trained on its train split, measured on its test split.
     out : Path
         Gets ``beta_4_seed_0.json`` for each finished run, and a folder of the same name, from
-        which a killed run goes on.
+        which a killed run goes on, and which keeps the run's codes, ``codes.npz``.
     settings, seeds : iterable
         The table. A setting is the objective's β or, for the capacity objective, its capacity in
         nats. Seeds vary slowest, so that every setting has a result early.
@@ -161,27 +163,62 @@ def measure(weights: Path, faces: Faces, device: str | None = None) -> dict[str,
         "kl_per_dimension": measured.kl_per_dimension,
         "training": metadata,
     }
+    codes = weights.with_name(CODES)
     if faces.name == "synthetic":
-        result["disentanglement"] = measure_disentanglement(model)
+        result["disentanglement"] = measure_disentanglement(model, codes)
+    else:
+        test = faces.split("test")
+        save_codes(codes, rounded(*encode_images(model, test.images), ids=test.ids))
     return result
 
 
-def measure_disentanglement(model: VAE) -> dict[str, Any]:
+def measure_disentanglement(model: VAE, keep: Path | None = None) -> dict[str, Any]:
     """Every metric of `vae_lib.disentanglement.scores` on fresh synthetic faces.
 
     The codes are posterior means, 0 in the dimensions that collapsed to the prior. The faces are
     the same for every model.
-    """
-    # Here and not above, so that sweeps of other faces do without scikit-learn.
-    from vae_lib.disentanglement import scores, silence_collapsed
-    from vae_lib.faces.synthetic import FACTORS
-    from vae_lib.latent import encode_images
 
-    images, factors = _fresh_faces(METRIC_FACES)
-    codes = silence_collapsed(*encode_images(model, images))
-    names = [factor.name for factor in FACTORS]
-    discrete = [factor.binary for factor in FACTORS]
-    return {"seed_of_faces": METRIC_SEED} | scores(codes, factors, names, discrete=discrete)
+    Parameters
+    ----------
+    model : VAE
+        Trained on drawn faces.
+    keep : Path, optional
+        File for the codes, from which `vae_lib.study.codes.score_codes` gives the same scores.
+    """
+    images, _ = _fresh_faces(METRIC_FACES)
+    codes = rounded(*encode_images(model, images), seed=METRIC_SEED)
+    if keep is not None:
+        save_codes(keep, codes)
+    return score_codes(codes)
+
+
+def rescore(file: Path) -> dict[str, Any]:
+    """Score a run of drawn faces again, from the codes that it left.
+
+    Parameters
+    ----------
+    file : Path
+        The run's results, such as ``beta_4_seed_0.json``; its scores are replaced.
+
+    Returns
+    -------
+    dict
+        All of the results.
+
+    Raises
+    ------
+    InputError
+        If there are no results, the run left no codes, or they are those of photographs.
+    """
+    run = read_run(file)
+    if run.codes is None:
+        raise InputError(
+            f"{file} left no codes, as runs before there were any; train it again in another "
+            "folder to score it anew."
+        )
+    result = run.result | {"disentanglement": score_codes(load_codes(run.codes))}
+    write_atomically(file, (json.dumps(result, indent=1) + "\n").encode())
+    return result
 
 
 @cache  # half a minute of drawing, once for all runs of a sweep
