@@ -129,17 +129,18 @@ def save_weights(
         other layers than its configuration says, or as `write_atomically`.
     """
     vae = unwrap(model)
-    own = isinstance(vae, Foreign)
-    layers = vae.inner if own else vae
+    layers = vae.inner if isinstance(vae, Foreign) else vae
     weights = {name: value.cpu().contiguous() for name, value in layers.state_dict().items()}
-    beta_range = getattr(vae, "beta_range", None)
+    own, beta_range = layers is not vae, getattr(vae, "beta_range", None)
     if not own and (fault := _misfit(weights, vae.config, beta_range)):
         raise InputError(
             f"{path} was not written: {fault}, so that nobody could load it. A VAE whose layers "
             "were changed is saved with torch.save(model.state_dict(), …)."
         )
     plain_metadata = plain(vae.metadata if metadata is None else metadata, "metadata")
-    shape = {"model": type(vae.inner).__name__} if own else {"config": asdict(vae.config)}
+    shape: dict[str, Any] = (
+        {"model": type(layers).__name__} if own else {"config": asdict(vae.config)}
+    )
     if beta_range is not None:
         shape["beta_range"] = list(beta_range)
     save(path, WEIGHTS, {**shape, "weights": weights, "metadata": plain_metadata}, then)

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ def show_mosaic(axes: Axes, images: np.ndarray, columns: int) -> None:
     48
     """
     picture = axes.imshow(mosaic(images, columns), interpolation="lanczos")
-    picture.gaps = mosaic(np.zeros_like(images), columns).all(-1)
+    vars(picture)["gaps"] = mosaic(np.zeros_like(images), columns).all(-1)
 
 
 def loss_curves(history: Sequence[dict[str, Any]]) -> Figure:
@@ -255,7 +255,7 @@ def traversals(
     )
 
 
-def colours(keys: Sequence[Any]) -> dict[Any, Any]:
+def colours(keys: Collection[Any]) -> dict[Any, Any]:
     """One colour for each key, from dark to light, the same for the same keys.
 
     >>> [round(float(green), 2) for _, green, _, _ in colours([4, 1]).values()]  # 1, then 4

@@ -40,7 +40,7 @@ def of_pixels(*names: str) -> Callable:
                     check_pixels(args[place] if place < len(args) else kwargs[name])
             return function(*args, **kwargs)
 
-        checked.unchecked = function
+        vars(checked)["unchecked"] = function
         return checked
 
     return decorate

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ def write_card(name: str) -> str:
 
 def save_image_ids(faces: Faces) -> None:
     """Write which CelebA images the models in the box were made with, by split."""
-    numbers = {
+    numbers: dict[str, Any] = {
         split: np.array([int(Path(name).stem) for name in faces.split(split).ids], np.int32)
         for split in SPLITS
     }

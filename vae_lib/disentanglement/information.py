@@ -1,6 +1,7 @@
 """What a dimension tells of a factor, in nats, and the gap between the two best dimensions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.stats import entropy
@@ -82,9 +83,8 @@ def factor_entropies(
     [0.69]
     """
     problem = check(factors, factors, names, discrete, bins)
-    return np.array(
-        [entropy(np.bincount(to_levels(*column, bins))) for column in problem.columns()]
-    )
+    levels = [to_levels(column, is_discrete, bins) for column, is_discrete in problem.columns()]
+    return np.array([entropy(np.bincount(column)) for column in levels])
 
 
 def information_gaps(information: np.ndarray, entropies: np.ndarray) -> np.ndarray:
@@ -141,6 +141,6 @@ def mig(
     >>> round(mig([[0, 0], [0, 0], [1, 1], [1, 1]], factor, bins=2), 3)  # both know all
     0.0
     """
-    options = {"names": names, "discrete": discrete, "bins": bins}
+    options: dict[str, Any] = {"names": names, "discrete": discrete, "bins": bins}
     information = mutual_information(codes, factors, **options)
     return float(information_gaps(information, factor_entropies(factors, **options)).mean())

@@ -141,10 +141,10 @@ def beta_vae_score(
         differences.append(np.abs((one - other) / scale[varies]).mean(axis=0))
     order = rng.permutation(2 * points)
     learn, test = order[:points], order[points:]
-    differences = np.array(differences)
+    table = np.array(differences)
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    classifier.fit(differences[learn], held[learn])
-    return float(classifier.score(differences[test], held[test]))
+    classifier.fit(table[learn], held[learn])
+    return float(classifier.score(table[test], held[test]))
 
 
 def pool_sampler(

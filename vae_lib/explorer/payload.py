@@ -167,7 +167,10 @@ def decoder_weights(model: VAE) -> np.ndarray:
             "VAE and change the encoder alone."
         )
     parts = [model.from_z.weight, model.from_z.bias]
-    for layer in model.decoder:
+    layers: Any = model.decoder
+    conv: Any
+    norm: Any
+    for layer in layers:
         conv, norm = (layer[0], layer[1]) if isinstance(layer, nn.Sequential) else (layer, None)
         weight, bias = conv.weight, conv.bias
         if norm is not None:
@@ -246,7 +249,7 @@ def first_values(subject: Subject, opening: dict[str, Any]) -> list[float]:
     z = np.zeros(subject.config.latent_size, np.float32)
     if "codes" in opening:
         z = np.frombuffer(opening["codes"][0], "<f4")
-    elif opening:
+    elif opening and subject.gallery is not None:
         row = subject.gallery.ids.index(opening["id"])
         z = subject.gallery.mu[row].astype(np.float16).astype(np.float32)
     return [round(float(z[dimension]), 3) for dimension in _order(subject)]

@@ -120,22 +120,24 @@ def explore(
         isinstance(value, torch.Tensor) for value in models.values()
     )  # which `unwrap` tells about
     if isinstance(models, Mapping) and not state_dict:
-        labels, models = list(models), list(models.values())
+        labels: list[Any] = list(models)
+        models = list(models.values())
     else:
         several = isinstance(models, Iterable) and not isinstance(models, str | nn.Module | Mapping)
-        models = list(models) if several else [models]
+        models = list(models) if several else [models]  # type: ignore[arg-type,list-item]
         labels = [None] * len(models)
     if not models:
         raise InputError("There is nothing to explore: name at least one model.")
     if shown < 1:
         raise InputError(f"shown is {shown}; at least 1 slider must be shown.")
-    tables = [None] * len(models) if kl is None else kl
+    tables: Any = [None] * len(models) if kl is None else kl
     if kl is not None and np.ndim(kl[0]) == 0:
         tables = [kl]
     if len(tables) != len(models):
         raise InputError(f"Found {len(tables)} lists of KL for {len(models)} models.")
 
-    subjects, problems = [], []
+    subjects: list[Subject] = []
+    problems: list[str] = []
     for model, label, table in zip(models, labels, tables, strict=True):
         subject = Subject(model, label, table, faces, target)
         first = subjects[0] if subjects else subject

@@ -13,7 +13,7 @@ between the eyes, at the depth of the ears. Framing follows the centre-cropped, 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
@@ -294,7 +294,8 @@ def _inside(d: Tensor, steep: Tensor, window: Window) -> Tensor:
     return slope.mul_(d).amax(1).unflatten(-1, window.shape)[:, 1:-1, 1:-1]
 
 
-def _see(line: Tensor, d: Tensor, steep: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+def _see(form: Sequence[Tensor], window: Window) -> tuple[Tensor, Tensor]:
+    line, d, steep = form
     d = d @ window.monomials
     return _weight(line, d, window), _inside(d, steep, window)
 
@@ -321,7 +322,7 @@ def _head_coordinates(
     return points
 
 
-def _shade(albedo: Tensor, surface: Surface, lamp: Tensor, gloss: float) -> Tensor:
+def _shade(albedo: Tensor, surface: Surface, lamp: Tensor, gloss: float | Tensor) -> Tensor:
     """Lit by a lamp, a pale sky and a little bounce; red light wraps furthest around the edge."""
     nx, ny, nz = surface.normal
     facing = lamp[:, 0] * nx + lamp[:, 1] * ny + lamp[:, 2] * nz
@@ -471,11 +472,11 @@ def _draw(factors: Tensor, look: Proportions) -> Tensor:
     picture = _along(HUE_PATH, f["background_hue"].flatten() / 280) * WALL
     tips = (38 * f["hair_length"] - 2).clamp(min=8)  # where the scissors cut
     (y,) = _head_coordinates(BACK_DEPTH, turned, WHOLE, (1,))
-    covers = _soft(torch.minimum(_see(*back, WHOLE)[1], tips - y))
+    covers = _soft(torch.minimum(_see(back, WHOLE)[1], tips - y))
     _over(picture, hair_colour * BACK_STRANDS, covers)
 
-    head_weight, head_inside = _see(*head, HEAD)
-    weight, inside = _see(*body, BODY)
+    head_weight, head_inside = _see(head, HEAD)
+    weight, inside = _see(body, BODY)
     seen = _surface(weight)
     (y,) = _head_coordinates(seen.depth, torso, BODY, (1,))
     collar = _soft(y - 28.5 + 0.03 * BODY.x**2)
@@ -486,13 +487,13 @@ def _draw(factors: Tensor, look: Proportions) -> Tensor:
     cloth[..., HEAD.columns] *= shadow[:, None]
     _over(BODY.of(picture), cloth, _soft(inside))
 
-    weight, inside = _see(*hair, WHOLE)
+    weight, inside = _see(hair, WHOLE)
     seen = _surface(weight)
     x, y, z = _head_coordinates(seen.depth, turned, WHOLE)
     strands = _strands(x / (x * x + (z + 6) ** 2 + 1).sqrt_())
     wisps = 4 * strands - 4
     ahead = [HEAD.of(field) for field in (x, y, z, wisps)]
-    parted = torch.where(ahead[2] > 0, _soft(_opening(*ahead[:2], f) + 0.5 * ahead[3]), 1.0)
+    parted = torch.where(ahead[2] > 0, _soft(_opening(ahead[0], ahead[1], f) + 0.5 * ahead[3]), 1.0)
     parting = 0.5 * f["hair_length"] * _blob(x, y + 24, 0.9, 9)
     locks = _shade(hair_colour * (strands * (1 - parting))[:, None], seen, lamp, 0.09 * strands)
     covers = _soft(torch.minimum(inside, tips - y + 2 * wisps))

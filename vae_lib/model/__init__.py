@@ -154,11 +154,11 @@ class Foreign(VAE):
 
     def __init__(self, inner: nn.Module) -> None:
         nn.Module.__init__(self)
-        self.inner = inner
+        self.inner: Any = inner
         self.metadata = getattr(inner, "metadata", {})
 
     @cached_property
-    def config(self) -> VAEConfig:
+    def config(self) -> VAEConfig:  # type: ignore[override] # the VAE's is given, this one found
         """The size of its images, 64 where it does not say, and how many dimensions it answers."""
         size = getattr(self.inner, "image_size", VAEConfig.image_size)
         with torch.no_grad(), eval_mode(self.inner):

@@ -107,7 +107,7 @@ class Gallery:
     def _check_shapes(self) -> None:
         """Raise ValueError unless everything is a number and belongs together."""
         n, k, size = len(self.ids), len(self.attribute_names), self.kl.shape[-1]
-        shapes = {name: (n, size) for name in ("mu", "logvar")}
+        shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name in ("mu", "logvar")}
         shapes |= {name: (k, size) for name in ("directions", "per_dimension")}
         shapes |= {"attributes": (n, k), "kl": (size,), "probe": (k,), "best_dimension": (k,)}
         for name, shape in shapes.items():

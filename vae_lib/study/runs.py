@@ -155,7 +155,7 @@ def read_run(file: Path) -> Run:
         )
 
 
-def number(value: float) -> float:
+def number(value: Any) -> Any:
     """The value, if it is a finite number; JSON files may hold NaN, and anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no finite number")
@@ -366,7 +366,8 @@ def share_with_interval(runs: Sequence[Run], measure: str, *, resamples: int = 4
         rng = np.random.default_rng(0)
         drawn = bootstrap(groups, _omega_squared, n_resamples=resamples, random_state=rng)
         # No share is below 0, though its estimate may be.
-        ends = tuple(max(0.0, float(end)) for end in drawn.confidence_interval)
+        low, high = drawn.confidence_interval
+        ends = max(0.0, float(low)), max(0.0, float(high))
     chance = (len(groups) - 1) / (len(runs) - 1)
     return Share(eta_squared, chance, float(_omega_squared(*groups)), *ends)
 

@@ -30,7 +30,6 @@ class CapturedStep(Step):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.graph: torch.cuda.CUDAGraph | None = None
         self.capture_next = True
 
     def __call__(self, *inputs: Tensor) -> Tensor:

@@ -113,9 +113,9 @@ or choose the objective capacity.
         4.0
         """
         name = self.setting.parameter
-        if name in self.parameters:
-            return replace(self, parameters=self.parameters | {name: value})
-        return replace(self, **{name: value})
+        own = name in self.parameters
+        changes: Any = {"parameters": self.parameters | {name: value}} if own else {name: value}
+        return replace(self, **changes)
 
     def recipe(self) -> dict[str, Any]:
         """As a flat dictionary: what this objective reads, and how it is trained; no model's shape.

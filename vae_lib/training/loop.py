@@ -75,7 +75,7 @@ class Training:
         self.history: list[dict[str, Any]] = []
 
         model = self._new_model() if model is None else model
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model: Any = model.to(self.device).to(memory_format=torch.channels_last)
         self.latent_size = unwrap(self.model).config.latent_size
         wrapped = nn.parallel.DistributedDataParallel(model) if self.world > 1 else model
         one_gpu = self.device.type == "cuda" and self.world == 1
@@ -406,7 +406,7 @@ def _open_folder(
         except InputError as error:
             problem = error
     if training.world > 1:
-        box = [saved, problem]
+        box: list[Any] = [saved, problem]
         dist.broadcast_object_list(box)
         saved, problem = box
     if problem is not None:

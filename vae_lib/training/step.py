@@ -50,7 +50,7 @@ class Step:
     """
 
     capturable = False
-    graph = None
+    graph: torch.cuda.CUDAGraph | None = None
     """A captured step's graph; see `vae_lib.training.captured`."""
 
     def __init__(

@@ -59,7 +59,7 @@ class EpochGrids:
         if event != "epoch":
             return
         model = training.model
-        z = torch.randn(GRID, model.config.latent_size, generator=torch.Generator().manual_seed(0))
+        z = torch.randn(GRID, training.latent_size, generator=torch.Generator().manual_seed(0))
         reconstructed = decode_images(model, encode_images(model, self.images)[0])
         pairs = np.stack([self.images, reconstructed], axis=1).reshape(-1, *self.images.shape[1:])
         for name, images in (

@@ -188,11 +188,11 @@ def conv_size(ask: Ask) -> str:
         for n, kernel, stride, padding in cases
     ]
     values = [ask(*case) for case in cases]
-    found = [as_tensor(value) for value in values]
-    odd = next((value for value in found if value.numel() != 1), None)
+    given = [as_tensor(value) for value in values]
+    odd = next((value for value in given if value.numel() != 1), None)
     if odd is not None:
         return f"the size is one whole number; yours has shape {tuple(odd.shape)}."
-    found = [float(value) for value in found]
+    found = [float(value) for value in given]
     if found == expected:
         for value in values:
             try:
@@ -267,10 +267,10 @@ def effective_beta(ask: Ask) -> str:
          "The weight is missing."),
     ]  # fmt: skip
     hint = next((f" {said}" for formula, said in slips if agree(formula)), "")
-    for value, (w, n, d, over_n, over_d) in zip(found, cases, strict=True):
-        right = w * (n if over_n else 1) / (d if over_d else 1)
-        if not math.isclose(value, right, rel_tol=1e-6):
-            case = {
+    for answer, (w, n, d, over_n, over_d) in zip(found, cases, strict=True):
+        wanted = w * (n if over_n else 1) / (d if over_d else 1)
+        if not math.isclose(answer, wanted, rel_tol=1e-6):
+            rule = {
                 (False, False): "With sums in both places the weight is β itself",
                 (True, False): "Dividing the reconstruction by the pixels is, up to the scale of "
                 "the whole loss, multiplying the KL by them",
@@ -279,8 +279,8 @@ def effective_beta(ask: Ask) -> str:
             }[over_n, over_d]
             return (
                 f"for weight {w:g}, {n:,} pixel values, {d} dimensions, average_pixels={over_n} "
-                f"and average_dimensions={over_d} your function says {value:g}. {case}: "
-                f"{right:g}.{hint}"
+                f"and average_dimensions={over_d} your function says {answer:g}. {rule}: "
+                f"{wanted:g}.{hint}"
             )
     return ""
 

@@ -109,11 +109,11 @@ def gradient_estimators(estimates: Mapping[str, Tensor], exact: float) -> Figure
     spread, error = figure.subplots(1, 2)
     counts = (1, 3, 10, 30, 100, 300, 1000)
     for row, (name, values) in enumerate(estimates.items()):
-        values, colour = values.detach().double().numpy(), f"C{row}"
-        low, first, third, high = np.quantile(values, [0.05, 0.25, 0.75, 0.95])
+        drawn, colour = values.detach().double().numpy(), f"C{row}"
+        low, first, third, high = np.quantile(drawn, [0.05, 0.25, 0.75, 0.95])
         spread.plot([low, high], [row, row], linewidth=2, color=colour)
         spread.plot([first, third], [row, row], linewidth=9, color=colour, solid_capstyle="butt")
-        averages = [values[: len(values) // n * n].reshape(-1, n).mean(1) for n in counts]
+        averages = [drawn[: len(drawn) // n * n].reshape(-1, n).mean(1) for n in counts]
         off = [np.sqrt(np.square(a - exact).mean()) for a in averages]
         error.loglog(counts, off, "o-", markersize=4, label=name, color=colour)
     spread.axvline(exact, color="0.3", linestyle=":", label="exact gradient")

@@ -33,15 +33,15 @@ def price_of_a_nat(variances: Sequence[float], betas: Sequence[float]) -> Figure
     >>> price_of_a_nat([9, 1], [1]).axes[1].lines[0].get_ydata().round(2).tolist()
     [1.1, 0.0]
     """
-    variances = np.sort(np.asarray(variances, dtype=float))[::-1]
+    largest_first = np.sort(np.asarray(variances, dtype=float))[::-1]
 
     def traded(beta: float) -> tuple[np.ndarray, np.ndarray]:
-        v = np.minimum(1, beta / variances)
-        return -0.5 * np.log(v), 0.5 * variances * v
+        v = np.minimum(1, beta / largest_first)
+        return -0.5 * np.log(v), 0.5 * largest_first * v
 
     figure = Picture(figsize=(10, 3.6), layout="constrained")
     curve, bars = figure.subplots(1, 2)
-    prices = np.geomspace(min(betas) / 3, variances[0], 300)
+    prices = np.geomspace(min(betas) / 3, largest_first[0], 300)
     path = np.array([[part.sum() for part in traded(price)] for price in prices])
     curve.plot(*path.T, color="0.6")
     for beta, colour in colours(betas).items():
