@@ -6,7 +6,7 @@ gates that know β scale what each layer says, so that the same weights serve ev
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -198,7 +198,7 @@ def at_beta(model: VAE, beta: float | None) -> dict[str, float]:
     """
     if isinstance(model, AnyBetaVAE):
         model.check_beta(beta)
-        return {"beta": float(beta)}
+        return {"beta": float(cast(float, beta))}
     if beta is not None:
         raise InputError(
             f"β is {beta:g}, but this model was trained with one β and takes none; leave it out, "
@@ -239,7 +239,7 @@ comes first.
     return low, high
 
 
-def _gated(block: nn.Sequential, factors: Tensor, x: Tensor) -> Tensor:
+def _gated(block: Any, factors: Tensor, x: Tensor) -> Tensor:
     """Conv, BatchNorm, gate, activation: factors (n, channels) scale the pre-activations."""
     conv, norm, activation = block
     return activation(factors[:, :, None, None] * norm(conv(x)))
