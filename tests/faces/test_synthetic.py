@@ -10,7 +10,8 @@ from PIL import Image
 
 from vae_lib import faces as opening
 from vae_lib.errors import InputError
-from vae_lib.faces import OLDER_KEYS, open_faces, synthetic
+from vae_lib.faces import open_faces, synthetic
+from vae_lib.faces.opening import OLDER_KEYS
 from vae_lib.faces.synthetic import FACTORS, Proportions, draw_factors, render, synthetic_faces
 
 HERE = Path(__file__).parent
