@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-from vae_lib import faces as opening
 from vae_lib.errors import InputError
 from vae_lib.faces import open_faces, synthetic
 from vae_lib.faces.opening import OLDER_KEYS
@@ -260,7 +259,9 @@ def test_proportions_change_their_own_part_and_stand_in_the_cache_s_key(tmp_path
 def test_a_cache_from_before_the_renderer_had_a_number_is_found(tmp_path, monkeypatch):
     key = OLDER_KEYS["synthetic 20000 seed 0 renderer 1 "]
     seen = []
-    monkeypatch.setattr(opening, "open_cached", lambda *arguments, **_: seen.append(arguments[1]))
+    monkeypatch.setattr(
+        "vae_lib.faces.opening.open_cached", lambda *arguments, **_: seen.append(arguments[1])
+    )
     open_faces(kind="synthetic", cache=tmp_path)
     open_faces(kind="synthetic", synthetic_count=300, cache=tmp_path)
     monkeypatch.setattr(synthetic, "RENDERER", 2)
