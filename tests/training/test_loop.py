@@ -392,7 +392,7 @@ def test_a_batch_larger_than_the_split_is_refused(faces):
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"seed": -3}, "seed"),
         ({"seed": 2**32}, "seed is 4294967296"),
-        ({"objective": "vae"}, "no objective 'vae'; use one of beta-vae, capacity, beta-tcvae"),
+        ({"objective": "vae"}, "no objective 'vae'; use one of beta-vae, beta-tcvae, capacity"),
         ({"capacity": 20.0}, "the objective beta-vae has none; .* choose the objective capacity"),
         (
             {"objective": "capacity", "beta": 4.0},

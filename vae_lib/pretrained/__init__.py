@@ -30,7 +30,13 @@ def pretrained_names() -> list[str]:
 
 
 def checksums() -> dict[str, str]:
-    """The checksum of each file of weights in the box, by its name."""
+    """The checksum of each file of weights in the box, by its name.
+
+    Examples
+    --------
+    >>> len(checksums()["vae_celeba"])
+    64
+    """
     restore = "Restore it with `git checkout -- vae_lib/pretrained`, or install the package again"
     with foreign(f"{SUMS} is damaged", restore):
         sums = json.loads(SUMS.read_bytes())
@@ -94,6 +100,11 @@ def verified(name: str) -> Path:
     ------
     InputError
         If the file is missing or damaged.
+
+    Examples
+    --------
+    >>> verified("vae_celeba").name
+    'vae_celeba.pth'
     """
     path = FOLDER / f"{name}.pth"
     expected = checksums().get(name)

@@ -50,13 +50,7 @@ class AttributeClassifier(nn.Module):
         self.to_logits = nn.Linear(96, len(self.attribute_names))
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last layer sees, (n, 96), of images (n, 3, 64, 64) in [0, 1].
-
-        Examples
-        --------
-        >>> features(load_classifier()[0], np.zeros((5, 64, 64, 3), np.uint8)).shape
-        (5, 96)
-        """
+        """What the last layer sees, (n, 96), of images (n, 3, 64, 64) in [0, 1]."""
         return self.layers(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -105,6 +99,11 @@ def features(classifier: AttributeClassifier, images: np.ndarray) -> np.ndarray:
     ------
     InputError
         If there are no images, or they are not 64x64.
+
+    Examples
+    --------
+    >>> features(load_classifier()[0], np.zeros((5, 64, 64, 3), np.uint8)).shape
+    (5, 96)
     """
     if images.shape[1:] != (64, 64, 3) or len(images) == 0 or images.dtype != np.uint8:
         raise InputError(
@@ -115,7 +114,14 @@ def features(classifier: AttributeClassifier, images: np.ndarray) -> np.ndarray:
 
 
 def check_celeba(faces: Faces) -> None:
-    """Raise InputError unless the faces are CelebA's: the classifier has seen no others."""
+    """Raise InputError unless the faces are CelebA's: the classifier has seen no others.
+
+    Examples
+    --------
+    >>> check_celeba(Faces.from_arrays(np.zeros((3, 64, 64, 3), np.uint8), name="mine"))
+    Traceback (most recent call last):
+    vae_lib.errors.InputError: The attribute classifier knows CelebA's faces ...
+    """
     if faces.name != "celeba":
         raise InputError(
             f"The attribute classifier knows CelebA's faces and no others; found {faces.name!r} "
@@ -129,7 +135,14 @@ def in_batches(
     function: Callable[[Tensor], Tensor],
     images: np.ndarray,
 ) -> np.ndarray:
-    """A function of pixels on the classifier's device, applied to a few images at a time."""
+    """A function of pixels on the classifier's device, applied to a few images at a time.
+
+    Examples
+    --------
+    >>> classifier, _ = load_classifier()
+    >>> in_batches(classifier, classifier, np.zeros((5, 64, 64, 3), np.uint8)).shape
+    (5, 40)
+    """
     batches = pixel_batches(images, classifier.to_logits.weight.device)
     with eval_mode(classifier):
         return np.concatenate([function(x).cpu().numpy() for x in batches])

@@ -140,6 +140,13 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
         With attributes. Directions and probes are fitted on the train split and scored on the
         test split, from which the gallery's faces are chosen too. Attributes that all faces of a
         split have alike teach nothing and are left out; a warning names them.
+
+    Examples
+    --------
+    >>> faces = Faces.from_arrays(np.zeros((50, 64, 64, 3), np.uint8))
+    >>> gallery = make_gallery(VAE(), faces)
+    >>> gallery.mu.shape, gallery.attribute_names
+    ((5, 128), ())
     """
     train, test = faces.split("train"), faces.split("test")
     kept = usable(train.attributes, test.attributes)
