@@ -129,8 +129,8 @@ def jupyterlab(folder: Path, *cells: str) -> Iterator[str]:
     finally:
         server.terminate()
         try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:  # it may wait for a kernel that was just restarted
+            server.wait(5)
+        except subprocess.TimeoutExpired:  # it waits 30 s for a kernel that was once restarted
             server.kill()
             server.wait()
 
@@ -181,12 +181,14 @@ def shows(page, expected: np.ndarray, within: int, selector: str = ".ve-figures 
 # Every control of an explorer is focused in turn, after the page around it was scrolled to its
 # beginning or its end; with `every` 6, a sixth of them from number `first` on. Of each face 7 × 7
 # points are looked at: which of them show the face and nothing else? Gives the least share that was
-# seen, where that was, and how wide the narrowest slider is.
+# seen, where that was, controls that were cut off when they were focused, and how wide the narrowest
+# slider is.
 SEEN = """async ({ every, first, which = 0 }) => {
   const root = document.querySelectorAll('.vae-explorer')[which];
   const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  for (const fold of root.querySelectorAll('details')) fold.open = true;
-  await rest(300);
+  const folds = root.querySelectorAll('details:not([open])');
+  for (const fold of folds) fold.open = true;
+  if (folds.length) await rest(300);
   const visible = (element) => element.checkVisibility() && element.getClientRects().length;
   const faces = [...root.querySelectorAll('.ve-model canvas')];
   const share = (face) => {
@@ -203,13 +205,19 @@ SEEN = """async ({ every, first, which = 0 }) => {
   for (let box = root.parentElement; box; box = box.parentElement)
     if (box.scrollHeight > box.clientHeight + 1) around.push(box);
   const controls = [...root.querySelectorAll('button, input, select, summary')].filter(visible);
-  const worst = { share: 1, control: '', from: '', controls: controls.length, least: Infinity };
+  const panel = root.querySelector('.ve-controls');
+  const whole = (control) => {
+    const [place, room] = [control, panel].map((element) => element.getBoundingClientRect());
+    return place.top >= room.top - 1 && place.bottom <= room.bottom + 1;
+  };
+  const worst = { share: 1, control: '', from: '', controls: controls.length, least: Infinity, cut: [] };
   for (const from of ['above', 'below']) {
+    document.activeElement.blur();
     for (const [number, control] of controls.entries()) {
       if (number % every !== first) continue;
-      document.activeElement.blur();
       for (const box of around) box.scrollTop = from === 'above' ? 0 : box.scrollHeight;
       control.focus();
+      if (panel.contains(control) && !whole(control)) worst.cut.push(control.outerHTML.slice(0, 90));
       const found = Math.min(...faces.map(share));
       if (found < worst.share)
         Object.assign(worst, { share: found, from, control: control.outerHTML.slice(0, 90) });

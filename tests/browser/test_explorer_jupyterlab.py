@@ -241,6 +241,7 @@ def test_whatever_is_focused_every_face_stays_in_sight(page):
             seen = page.evaluate(SEEN, sample)
             where = f"{width}×{height}, cell {cell}: {seen}"
             assert seen["share"] == 1, where
+            assert seen["cut"] == [], where
             assert seen["least"] >= 160, where
             assert seen["height"] < height - 100, where
     page.evaluate(SHOW, 0)

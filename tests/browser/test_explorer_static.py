@@ -301,6 +301,7 @@ def test_whatever_is_focused_every_face_stays_in_sight(browser, tmp_path, names)
         seen = page.evaluate(SEEN, {"every": len(WINDOWS), "first": number})
         where = f"{width}×{height}: {seen}"
         assert seen["share"] == 1, where
+        assert seen["cut"] == [], where
         assert seen["controls"] > 250, where
         assert seen["height"] <= height - 56, where
         assert seen["least"] >= (160 if width >= 1280 else 120), where

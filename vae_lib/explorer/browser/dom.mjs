@@ -97,5 +97,3 @@ export function oneStop(box, selector) {
   });
   return enter;
 }
-
-// Where the explorer stands. It is never taller than what scrolls around it, so that it can be on

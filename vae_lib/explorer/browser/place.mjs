@@ -165,6 +165,9 @@ export function standing({ root, body, left, faces, controls, chooser, probe, al
     });
   };
   const scroll = () => {
+    // The controls may have become shorter since the browser brought this one into sight.
+    const { activeElement } = document;
+    if (controls.contains(activeElement)) activeElement.scrollIntoView({ block: "nearest", behavior: "instant" });
     root.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
     if (faceHidden()) faces.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
   };
