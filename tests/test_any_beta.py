@@ -1,6 +1,7 @@
 """One network for every β against the VAE, and its gates against the linear VAE's closed form."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from vae_lib.checkpoint import load_weights, save_weights
 from vae_lib.config import VAEConfig
 from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
+from vae_lib.faces import open_faces
 from vae_lib.latent import decode_images, encode_images
 from vae_lib.model import VAE
 from vae_lib.model.any_beta import AnyBetaVAE, Gate, at_beta, check_range
 from vae_lib.objective import bernoulli_nll, kl_per_dimension
 from vae_lib.pca import water_level
+from vae_lib.pretrained import any_beta_names, load_pretrained, verified
 
 SMALL = VAEConfig(image_size=16, channels=(8, 8), latent_size=5)
 NINE = np.geomspace(0.5, 20, 9)
@@ -236,3 +239,23 @@ def test_what_measures_and_moves_codes_takes_a_beta(model):
             use(model)
         with pytest.raises(InputError, match=r"trained for β from 0\.5 to 20"):
             use(model, beta=21)
+
+
+@pytest.mark.parametrize("name", any_beta_names())
+def test_a_shipped_network_for_every_beta_is_worth_what_its_metadata_says(name):
+    model = load_pretrained(name)
+    assert isinstance(model, AnyBetaVAE)
+    assert verified(name).stat().st_size <= 6.5e6
+    rows = model.metadata["test"]
+    assert len(rows) == 9
+    for measure, order in (("kl", -1), ("excess", 1), ("active_001", -1), ("active_01", -1)):
+        steps = order * np.diff([row[measure] for row in rows])
+        assert (steps >= 0 if "active" in measure else steps > 0).all()
+    if name == "vae_any_beta" and not os.environ.get("CELEBA_ROOT"):
+        pytest.skip("set CELEBA_ROOT to a folder with CelebA")
+    faces = open_faces() if name == "vae_any_beta" else open_faces(kind="synthetic")
+    images = faces.split("test").images[:200]
+    for row in rows[2::5]:  # a part of the faces, so roughly: seconds count
+        measured = evaluate(model, images, beta=row["beta"])
+        assert measured.kl == pytest.approx(row["kl"], rel=0.08)
+        assert measured.psnr == pytest.approx(row["psnr"], abs=0.4)

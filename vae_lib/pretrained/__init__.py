@@ -19,14 +19,29 @@ IDS = FOLDER / "celeba_ids.npz"
 
 
 def pretrained_names() -> list[str]:
-    """The names that `load_pretrained` knows.
+    """The names of models of one β, each of which has a gallery.
 
     Examples
     --------
     >>> pretrained_names()
     ['vae_beta_10', 'vae_beta_4', 'vae_celeba', 'vae_mig_best', 'vae_mig_worst', 'vae_synthetic']
     """
-    return sorted(name for name in checksums() if name.startswith("vae_"))
+    return sorted(name for name in checksums() if name.startswith("vae_") and not _any_beta(name))
+
+
+def any_beta_names() -> list[str]:
+    """The names of networks for every β; they have no gallery, and no explorer, yet.
+
+    Examples
+    --------
+    >>> any_beta_names()
+    ['vae_any_beta', 'vae_any_beta_synthetic']
+    """
+    return sorted(filter(_any_beta, checksums()))
+
+
+def _any_beta(name: str) -> bool:
+    return name.startswith("vae_any_beta")
 
 
 def checksums() -> dict[str, str]:
@@ -51,7 +66,7 @@ def load_pretrained(name: str, device: torch.device | str = "cpu") -> VAE:
     Parameters
     ----------
     name : str
-        For instance ``"vae_celeba"``.
+        For instance ``"vae_celeba"``, or ``"vae_any_beta"``, which is an `AnyBetaVAE`.
     device : torch.device or str
         Where the model shall live.
 
@@ -73,7 +88,7 @@ def load_pretrained(name: str, device: torch.device | str = "cpu") -> VAE:
     >>> model.sample(2).shape
     torch.Size([2, 3, 64, 64])
     """
-    names = pretrained_names()
+    names = pretrained_names() + any_beta_names()
     if name not in names:
         raise InputError(f"There is no model {name!r} in the box; there are {', '.join(names)}.")
     return load_weights(verified(name), device)
