@@ -8,7 +8,7 @@ import pytest
 
 import vae_lib
 
-# What nobody calls from a notebook, or what takes minutes, a network or a GPU,
+# What nobody calls from a notebook, or what takes minutes or a network,
 # each with the reason. Their tests show how they are used.
 WITHOUT = {
     "cli": "the command explains itself: vae --help",
@@ -33,7 +33,6 @@ WITHOUT = {
     "pretrained.gallery.make_gallery": "a trained model and labelled faces",
     "sample_distance.reference_distances": "thousands of faces, minutes",
     "sample_distance.sample_distance": "thousands of faces, minutes",
-    "training.captured": "needs a GPU",
 }
 # Rooms whose examples are still to be written: a name leaves once its functions have them.
 LATER = ["checkpoint", "config", "explorer.photo", "explorer.widget", "faces.synthetic"]
