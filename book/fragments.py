@@ -1,5 +1,7 @@
 """The book's tables, made from the results in git and from the models in the box."""
 
+import json
+import math
 import pkgutil
 import re
 from itertools import chain
@@ -49,9 +51,61 @@ def fragments() -> dict[str, str]:
         "attribute_means": attribute_means(),
         "direction_pairs": direction_pairs(),
         "factors": factors(),
+        "departures": departures(),
+        "departures_changed": departures_changed(),
+        "departures_judged": departures_judged(),
         "api": api(),
         "cards": "\n".join(card(name) for name in report.shipped()),
     } | {name: picture(name) for name in FIGURES}
+
+
+def _prediction(file: str) -> dict[str, Any]:
+    return json.loads((RESULTS / "prediction" / f"{file}.json").read_text())
+
+
+def departures() -> str:
+    """Where each factor was predicted to leave the code, and where it left, the last first."""
+    told = _prediction("prediction")["looks"]["usual"]
+    left = _prediction("verdict")["observed"]
+
+    def seen(beta: float) -> str:
+        return "still in at 128" if math.isinf(beta) else f"{beta:.1f}" if beta else "never in"
+
+    rows = [
+        [name.replace("_", " ")]
+        + [f"{told[v][name]['leaves_at_scaled']:.1f}" for v in ("stronger known", "others known")]
+        + [seen(left[name])]
+        for name in sorted(left, key=lambda n: -told["stronger known"][n]["leaves_at_scaled"])
+    ]
+    return table(["factor", "predicted", "predicted, all others known", "left at β"], rows)
+
+
+def departures_changed() -> str:
+    """Informativeness of each changed factor, per seed, in usual faces and in changed ones."""
+    rows = [
+        [where.replace("_", " "), it["predicted"]]
+        + [", ".join(f"{value:.2f}" for value in it[key]) for key in ("usual", "changed")]
+        + [f"{it['pairs_as_predicted']:.0%}"]
+        for where, it in _prediction("verdict")["interventions"].items()
+        if "predicted" in it
+    ]
+    heads = ["change: factor", "predicted", "usual faces", "changed faces", "pairs as predicted"]
+    return table(heads, rows)
+
+
+def departures_judged() -> str:
+    """The test that was committed with the prediction."""
+    rows = []
+    for variant in ("stronger known", "others known"):
+        said = _prediction("verdict")[variant]
+        right = said["in or out above 16"]
+        rows.append([variant])
+        for which in ("all", "still in at 16"):
+            it = said[which]
+            rows[-1].append(f"{it['spearman']:.2f} ({it['low']:.2f} to {it['high']:.2f})")
+        rows[-1].append(f"{right['right']} of {right['of']}")
+    heads = ["variant", "rank correlation, 13 factors", "8 factors still in at 16", "in or out"]
+    return table(heads, rows)
 
 
 def measured_on(found: dict[str, Any]) -> str:

@@ -181,8 +181,8 @@ def shows(page, expected: np.ndarray, within: int, selector: str = ".ve-figures 
 # Every control of an explorer is focused in turn, after the page around it was scrolled to its
 # beginning or its end; with `every` 6, a sixth of them from number `first` on. Of each face 7 × 7
 # points are looked at: which of them show the face and nothing else? Gives the least share that was
-# seen, where that was, controls that were cut off when they were focused, and how wide the narrowest
-# slider is.
+# seen, where that was, controls that were cut off when they were focused, and how wide the
+# narrowest slider is.
 SEEN = """async ({ every, first, which = 0 }) => {
   const root = document.querySelectorAll('.vae-explorer')[which];
   const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -210,14 +210,16 @@ SEEN = """async ({ every, first, which = 0 }) => {
     const [place, room] = [control, panel].map((element) => element.getBoundingClientRect());
     return place.top >= room.top - 1 && place.bottom <= room.bottom + 1;
   };
-  const worst = { share: 1, control: '', from: '', controls: controls.length, least: Infinity, cut: [] };
+  const worst = { share: 1, control: '', from: '', controls: controls.length, cut: [] };
+  worst.least = Infinity;
   for (const from of ['above', 'below']) {
     document.activeElement.blur();
     for (const [number, control] of controls.entries()) {
       if (number % every !== first) continue;
       for (const box of around) box.scrollTop = from === 'above' ? 0 : box.scrollHeight;
       control.focus();
-      if (panel.contains(control) && !whole(control)) worst.cut.push(control.outerHTML.slice(0, 90));
+      if (panel.contains(control) && !whole(control))
+        worst.cut.push(control.outerHTML.slice(0, 90));
       const found = Math.min(...faces.map(share));
       if (found < worst.share)
         Object.assign(worst, { share: found, from, control: control.outerHTML.slice(0, 90) });

@@ -7,9 +7,21 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from benchmarks.prediction import BETAS, LOOKS, PREDICTION, outcomes, pack, runs, unpack, verdict
+from benchmarks.prediction import (
+    BETAS,
+    LOOKS,
+    PREDICTION,
+    VERDICT,
+    outcomes,
+    pack,
+    runs,
+    unpack,
+    verdict,
+)
+from vae_lib.disentanglement import mutual_information, silence_collapsed
 from vae_lib.errors import InputError
 from vae_lib.faces.synthetic import draw_factors, render
+from vae_lib.study.codes import load_codes
 from vae_lib.study.departure import (
     NAMES,
     conditional_means,
@@ -152,3 +164,24 @@ def test_runs_are_each_once_and_every_price_comes_before_the_second_seed(tmp_pat
     unpack(out, again)
     assert {f.name for f in work.iterdir()} == {f.name for f in again.iterdir()}
     assert list(outcomes(again)["usual"]) == [1, 2, 4]
+
+
+def test_the_verdict_is_that_of_the_runs_that_lie_beside_it():
+    said = json.loads(VERDICT.read_text())
+    found = outcomes(VERDICT.parent)
+    assert {k: len(betas) for k, betas in found.items()} == {"usual": 8, "mouth": 4, "glasses": 4}
+    again = verdict(json.loads(PREDICTION.read_text()), found)
+    assert json.loads(json.dumps(again)) == said
+
+
+def test_a_run_can_be_scored_again_from_the_codes_that_it_left():
+    file = VERDICT.parent / "usual_beta_8_seed_0"
+    told = json.loads(file.with_suffix(".json").read_text())["disentanglement"]
+    codes = load_codes(file.with_suffix(".npz"))
+    assert codes.mu.shape == (10_000, 16)
+    # The whole score takes a minute; the mutual information of all codes is a second of it.
+    factors = draw_factors(len(codes.mu), codes.seed)
+    silent = silence_collapsed(codes.mu.astype(np.float32), codes.logvar.astype(np.float32))
+    discrete = [name == "glasses" for name in NAMES]
+    found = mutual_information(silent, factors, discrete=discrete)
+    np.testing.assert_allclose(found, told["mutual_information"], atol=2e-3)
