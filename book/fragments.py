@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import vae_lib
+from vae_lib.config import setting_of as setting_of_recipe
 from vae_lib.faces.synthetic import FACTORS
 from vae_lib.pretrained import FOLDER, load_gallery
 from workshop import report
@@ -49,6 +50,7 @@ def fragments() -> dict[str, str]:
         "synthetic_every_run": every_run(synthetic),
         "attributes": attributes(),
         "attribute_means": attribute_means(),
+        "attribute_differences": attribute_differences(),
         "direction_pairs": direction_pairs(),
         "factors": factors(),
         "departures": departures(),
@@ -262,6 +264,28 @@ def attributes() -> str:
             cells += [f"{gallery.scores.probe[row]:.2f}", single]
         rows.append(cells)
     return table(headings, rows)
+
+
+def attribute_differences() -> str:
+    """TAD and mean ROC-AUC of the runs that were made for them, the highest TAD first."""
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for run in json.loads((RESULTS / "celeba_attributes.json").read_text())["runs"]:
+        key = setting_of_recipe(run["recipe"]).label, run["recipe"]["latent_size"]
+        groups.setdefault(key, []).append(run["measures"]["test"])
+
+    def spread(tests: list[dict[str, Any]], name: str, decimals: int) -> str:
+        values = [test[name] for test in tests]
+        mean = f"{np.mean(values):.{decimals}f}"
+        return mean + (f" ± {np.std(values, ddof=1):.{decimals}f}" if len(values) > 1 else "")
+
+    rows = []
+    for (label, size), tests in groups.items():
+        measured = [spread(tests, *m) for m in (("kl", 1), ("mean_auroc", 3), ("tad", 3))]
+        counts = " / ".join(str(len(test["captured"])) for test in tests)
+        rows.append([label, str(size), str(len(tests)), *measured, counts])
+    rows.sort(key=lambda row: -float(row[5].split()[0]))
+    headings = ["objective", "latent size", "seeds", "KL, nats", "mean ROC-AUC", "TAD"]
+    return table([*headings, "attributes that count"], rows)
 
 
 def attribute_means() -> str:

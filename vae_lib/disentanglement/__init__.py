@@ -17,6 +17,7 @@ less than one would hope, so no score is reported alone.
   and scores on them are a proxy; `scores` says so in its result.
 """
 
+from vae_lib.disentanglement.auroc import AUROCDifference, total_auroc_difference
 from vae_lib.disentanglement.codes import silence_collapsed
 from vae_lib.disentanglement.information import (
     factor_entropies,
@@ -36,6 +37,7 @@ from vae_lib.disentanglement.udr import udr
 
 __all__ = [
     "DCI",
+    "AUROCDifference",
     "Sampler",
     "beta_vae_score",
     "dci",
@@ -50,5 +52,6 @@ __all__ = [
     "score_importances",
     "scores",
     "silence_collapsed",
+    "total_auroc_difference",
     "udr",
 ]
