@@ -8,7 +8,7 @@ Each name is loaded when it is first used, so that ``import vae_lib`` costs noth
 the order in which data goes through them; a room imports only from those before it:
 
 =====================  ============================================================================
-``config``             the shape of a model, and what a run is called
+``config``             the shape of a model, and the table of objectives
 ``objective``          the losses in nats, and what they are made of
 ``faces``              CelebA, a folder, drawn faces or arrays: uint8 images with splits
 ``model``              the VAE: encode, reparameterize, decode

@@ -46,7 +46,16 @@ def weights_name(faces: str, setting: Setting) -> str:
 
 
 def save(path: Path, kind: str, content: dict[str, Any], then: str = "try again") -> None:
-    """Write tensors and plain values, labelled as `WEIGHTS` or `RUN_STATE`, atomically."""
+    """Write tensors and plain values, labelled as `WEIGHTS` or `RUN_STATE`, atomically.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Path(folder) / "run.pt", RUN_STATE, {"step": 3})
+    ...     load(Path(folder) / "run.pt", RUN_STATE)["step"]
+    3
+    """
     buffer = io.BytesIO()
     torch.save({"kind": kind, **content}, buffer)
     write_atomically(Path(path), buffer.getvalue(), then)
@@ -60,6 +69,12 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     InputError
         If there is no such file, it is truncated or damaged, is no PyTorch file, holds Python
         objects that would have to be executed, or is of another kind.
+
+    Examples
+    --------
+    >>> load(Path("no.pth"), WEIGHTS)
+    Traceback (most recent call last):
+    vae_lib.errors.InputError: Could not read no.pth: No such file or directory; check the path.
     """
     path = Path(path)
     again = "Start anew in another folder" if kind == RUN_STATE else "Copy or download it again"
@@ -127,6 +142,15 @@ def save_weights(
     InputError
         Before anything is written: if the metadata hold what has no plain form, if the model has
         other layers than its configuration says, or as `write_atomically`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> model = VAE(VAEConfig(channels=(4, 8), latent_size=2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(Path(folder) / "mine.pth", model, {"seed": 0})
+    ...     load_weights(Path(folder) / "mine.pth").metadata
+    {'seed': 0}
     """
     vae = unwrap(model)
     layers = vae.inner if isinstance(vae, Foreign) else vae
@@ -153,6 +177,11 @@ def plain(value: Any, where: str, depth: int = 0) -> Any:
     ------
     InputError
         If it has no such form; ``where`` tells which part of what.
+
+    Examples
+    --------
+    >>> plain({"psnr": np.float32(0.5), "file": Path("vae.pth"), "shape": (2, 3)}, "metadata")
+    {'psnr': 0.5, 'file': 'vae.pth', 'shape': [2, 3]}
     """
     if isinstance(value, np.ndarray | np.generic | torch.Tensor):
         value = value.tolist()
@@ -215,6 +244,14 @@ def load_weights(
     ------
     InputError
         As `load`, and if the weights do not fit the configuration or the model given.
+
+    Examples
+    --------
+    See `save_weights`; a file of weights is also what `load_pretrained` reads.
+
+    >>> load_weights(Path("no.pth"))
+    Traceback (most recent call last):
+    vae_lib.errors.InputError: Could not read no.pth: No such file or directory; check the path.
     """
     content = load(path, WEIGHTS)
     if "model" in content or model is not None:
@@ -298,7 +335,15 @@ def _misfit(weights: Any, config: VAEConfig, beta_range: tuple[float, float] | N
 
 
 def validation_kl(metadata: dict[str, Any], latent_size: int) -> list[float] | None:
-    """Mean KL of each dimension on validation faces, nats, if a file's metadata tell it."""
+    """Mean KL of each dimension on validation faces, nats, if a file's metadata tell it.
+
+    Examples
+    --------
+    >>> validation_kl({"validation": {"kl_per_dimension": [2.0, 0.5]}}, latent_size=2)
+    [2.0, 0.5]
+    >>> validation_kl({}, latent_size=2) is None
+    True
+    """
     measured = metadata.get("validation")
     kl = measured.get("kl_per_dimension") if isinstance(measured, dict) else None
     if not isinstance(kl, list | tuple) or len(kl) != latent_size:
@@ -309,7 +354,13 @@ def validation_kl(metadata: dict[str, Any], latent_size: int) -> list[float] | N
 
 
 def differing(expected: dict[str, Any], found: dict[str, Any]) -> str:
-    """Name each field in which two configurations differ, with both values."""
+    """Name each field in which two configurations differ, with both values.
+
+    Examples
+    --------
+    >>> differing({"beta": 4.0, "seed": 0}, {"beta": 1.0, "seed": 0})
+    'beta is 1.0 there and 4.0 here'
+    """
     return ", ".join(
         f"{name} is {found.get(name)!r} there and {expected.get(name)!r} here"
         for name in sorted(expected.keys() | found.keys(), key=str)

@@ -55,7 +55,14 @@ class VAEConfig:
 
 
 def check_seed(seed: int) -> None:
-    """Raise InputError unless ``seed`` is one that every generator takes."""
+    """Raise InputError unless ``seed`` is one that every generator takes.
+
+    Examples
+    --------
+    >>> check_seed(-1)
+    Traceback (most recent call last):
+    vae_lib.errors.InputError: seed is -1; it must be at least 0 and below 2³² (4,294,967,296).
+    """
     if not 0 <= seed < 2**32:
         raise InputError(f"seed is {seed}; it must be at least 0 and below 2³² (4,294,967,296).")
 
@@ -190,6 +197,11 @@ def objective_named(name: Any) -> Objective:
     ------
     InputError
         If there is none of this name.
+
+    Examples
+    --------
+    >>> objective_named("capacity").parameter
+    'capacity'
     """
     if not isinstance(name, str) or name not in OBJECTIVES:
         raise InputError(

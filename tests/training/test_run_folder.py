@@ -141,7 +141,7 @@ EDITS = [
     (("state", "step"), 10**6),
     (("state", "epoch"), "one"),
     (("state", "generator"), torch.ones(3)),
-    (("state", "place"), 3),
+    (("state", "environment"), 3),
     (("state", "model"), {}),
     (("state", "model", "to_mu.weight"), torch.ones(2)),
     (("state", "optimizer"), {}),

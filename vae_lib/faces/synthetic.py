@@ -548,6 +548,11 @@ def render(factors: np.ndarray, look: Proportions = USUAL) -> np.ndarray:
     ------
     InputError
         If the number of factors is wrong, or one is not a number or out of its range.
+
+    Examples
+    --------
+    >>> render(draw_factors(2, seed=0)).shape
+    (2, 64, 64, 3)
     """
     try:
         table = np.array(factors, dtype=np.float32, order="C")
@@ -625,6 +630,12 @@ def synthetic_faces(
     ------
     InputError
         If ``n`` is not a whole number above zero.
+
+    Examples
+    --------
+    >>> images, factors = synthetic_faces(2, seed=0)
+    >>> images.shape, factors.shape
+    ((2, 64, 64, 3), (2, 13))
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError(f"Asked for {n!r} faces; expected a whole number, 1 or more.")
@@ -636,6 +647,11 @@ def draw_factors(n: int, seed: int) -> np.ndarray:
     """Factors of n faces, float32 (n, k): independent, and uniform over their ranges.
 
     Drawn row by row, so that fewer faces are the first of more.
+
+    Examples
+    --------
+    >>> draw_factors(3, seed=0).shape
+    (3, 13)
     """
     uniform = np.random.Generator(np.random.PCG64(seed)).random((n, len(FACTORS)))
     low, high = (np.array([getattr(f, end) for f in FACTORS]) for end in ("low", "high"))

@@ -19,7 +19,13 @@ from vae_lib.errors import InputError
 
 
 def halve(inputs: int, outputs: int) -> nn.Sequential:
-    """A conv layer that halves height and width: kernel 4, stride 2, padding 1."""
+    """A conv layer that halves height and width: kernel 4, stride 2, padding 1.
+
+    Examples
+    --------
+    >>> halve(3, 32)(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2, 32, 32, 32])
+    """
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False),  # BatchNorm has the bias
         nn.BatchNorm2d(outputs),
@@ -28,7 +34,13 @@ def halve(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def double(inputs: int, outputs: int) -> nn.Sequential:
-    """A transposed conv layer that doubles height and width."""
+    """A transposed conv layer that doubles height and width.
+
+    Examples
+    --------
+    >>> double(32, 16)(torch.zeros(2, 32, 32, 32)).shape
+    torch.Size([2, 16, 64, 64])
+    """
     return nn.Sequential(
         nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -193,6 +205,12 @@ def unwrap(model: Any) -> VAE:
     ------
     InputError
         If no VAE is in it; a state_dict is told apart.
+
+    Examples
+    --------
+    >>> vae = VAE(VAEConfig(channels=(4, 8), latent_size=2))
+    >>> unwrap(nn.DataParallel(vae)) is vae
+    True
     """
     inner = model
     for _ in range(8):  # wrappers may be wrapped
@@ -223,6 +241,15 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 
     In training mode BatchNorm looks at the whole batch, so that a face's code would depend on its
     company, and every look would change the statistics. Each layer gets its own mode back.
+
+    Examples
+    --------
+    >>> layer = nn.BatchNorm1d(2)
+    >>> with eval_mode(layer):
+    ...     print(layer.training)
+    False
+    >>> layer.training
+    True
     """
     layers = [layer for layer in network.modules() if layer.training]
     for layer in layers:
@@ -236,14 +263,26 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def in_eval_mode(model: Any) -> Iterator[VAE]:
-    """The VAE in `model` (see `unwrap`), in `eval_mode`."""
+    """The VAE in `model` (see `unwrap`), in `eval_mode`.
+
+    Examples
+    --------
+    >>> with in_eval_mode(VAE(VAEConfig(channels=(4, 8), latent_size=2))) as vae:
+    ...     vae.decode(torch.zeros(1, 2)).shape
+    torch.Size([1, 3, 64, 64])
+    """
     vae = unwrap(model)
     with eval_mode(vae):
         yield vae
 
 
 def check_finite(model: VAE) -> None:
-    """Raise InputError if a weight is NaN or infinite: nothing that it computes means anything."""
+    """Raise InputError if a weight is NaN or infinite: nothing that it computes means anything.
+
+    Examples
+    --------
+    >>> check_finite(VAE(VAEConfig(channels=(4, 8), latent_size=2)))  # silent: all is well
+    """
     bad = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
     if bad:
         raise InputError(

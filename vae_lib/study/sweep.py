@@ -29,7 +29,13 @@ METRIC_FACES, METRIC_SEED = 10_000, 1
 
 
 def run_name(config: TrainConfig) -> str:
-    """The name of one run's folder and, with ``.json``, of its results: ``beta_4_seed_0``."""
+    """The name of one run's folder and, with ``.json``, of its results: ``beta_4_seed_0``.
+
+    Examples
+    --------
+    >>> run_name(TrainConfig(beta=4.0, seed=2))
+    'beta_4_seed_2'
+    """
     return f"{config.setting.word}_{config.setting.value:g}_seed_{config.seed}"
 
 

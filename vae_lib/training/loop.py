@@ -238,7 +238,7 @@ class Training:
         size = sum(p.numel() for p in self.model.parameters())
         return {"model": type(self.model).__name__, "model_parameters": size}
 
-    def place(self) -> dict[str, Any]:
+    def environment(self) -> dict[str, Any]:
         """What floating-point results depend on besides the recipe."""
         return {
             "device": self.device.type,
@@ -264,7 +264,7 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
-            "place": self.place(),
+            "environment": self.environment(),
         }
 
     def _check_weights(self) -> None:
@@ -285,9 +285,10 @@ class Training:
             raise ValueError(f"step {self.step} does not lie in epoch {self.epoch + 1}")
         for group, options in zip(self.optimizer.param_groups, own, strict=True):
             group.update(options)  # the recipe's and this device's, not the checkpoint's
-        if state["place"]["device"] == self.device.type:
+        there = state["environment"] if "environment" in state else state["place"]  # older files
+        if there["device"] == self.device.type:
             self.generator.set_state(state["generator"])
-        changed = checkpoint.differing(self.place(), state["place"])
+        changed = checkpoint.differing(self.environment(), there)
         return f"Going on, but not bit by bit: {changed}." if changed else ""
 
     def metadata(self) -> dict[str, Any]:
@@ -302,7 +303,7 @@ class Training:
             "epoch": self.epoch,
             "step": self.step,
             "validation": valid[-1] if valid else {},
-        } | self.place()
+        } | self.environment()
 
 
 Event = Literal["start", "steps", "epoch"]
@@ -358,6 +359,17 @@ def train(
         If the faces, the recipe or the folder do not allow to start.
     TrainingStopped
         If the loss or a weight stops being a number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vae_lib import VAEConfig
+    >>> images = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
+    >>> tiny = VAEConfig(channels=(4, 8), latent_size=2)
+    >>> config = TrainConfig(epochs=1, batch_size=8, model=tiny)
+    >>> training = train(config, Faces.from_arrays(images), device="cpu")
+    >>> training.step, training.model.training  # 32 of the 40 are for training: four batches of 8
+    (4, False)
     """
     smaller = f"choose a smaller --batch-size (it is {config.batch_size}), or use --device cpu"
     with memory_as_sentence(smaller):

@@ -20,7 +20,13 @@ GRID = 32  # faces in each epoch's grids
 
 
 def spread(images: np.ndarray, count: int) -> np.ndarray:
-    """``count`` images (or all), evenly spaced over the split."""
+    """``count`` images (or all), evenly spaced over the split.
+
+    Examples
+    --------
+    >>> spread(np.arange(5), 3).tolist()
+    [0, 2, 4]
+    """
     rows = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
     return images[rows]
 
