@@ -323,9 +323,10 @@ def api() -> str:
     """One section per module of the package; a new module is in the reference by being there."""
     modules = pkgutil.walk_packages(vae_lib.__path__, "vae_lib.")
     names = [module.name for module in modules if not module.name.endswith("__")]
+    # What a folder hands on is described where it stands.
+    options = "   :members:\n   :ignore-module-all:\n"
     return "\n".join(
-        f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n"
-        for name in names
+        f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n" for name in names
     )
 
 

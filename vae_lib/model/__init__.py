@@ -197,7 +197,8 @@ def unwrap(model: Any) -> VAE:
 
     Parameters
     ----------
-    model : VAE, a model of your own that has its methods, or what holds one
+    model : VAE, or what holds one
+        Also a module of your own that has its methods ``encode`` and ``decode_logits``;
         ``torch.compile(vae)``, ``DataParallel``, ``DistributedDataParallel`` and the like, or
         what `vae_lib.training.train` returns.
 

@@ -38,8 +38,8 @@ class Training:
 
     Attributes
     ----------
-    model : VAE, or a model of your own
-        In channels_last memory on `device`.
+    model : VAE
+        Or a model of your own; in channels_last memory on `device`.
     epoch, step : int
         Finished epochs; finished steps over all epochs.
     steps_per_epoch : int

@@ -33,7 +33,7 @@ class Step:
 
     Parameters
     ----------
-    model : VAE, one like it, or DistributedDataParallel
+    model : nn.Module
         ``model(x, noise)`` gives ``(logits, mu, logvar)``.
     device : torch.device
         Where the model lives.
