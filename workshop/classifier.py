@@ -81,7 +81,7 @@ def train_classifier(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = AttributeClassifier(train.attribute_names)
-    classifier.to(chosen).to(memory_format=torch.channels_last)
+    classifier.to(chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
     targets = torch.from_numpy(train.attributes > 0).float().to(chosen)
     batches = Batches(train.images, chosen)
     optimizer = torch.optim.Adam(classifier.parameters(), lr=learning_rate, fused=True)

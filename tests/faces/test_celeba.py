@@ -1140,7 +1140,8 @@ def test_mangled_annotations_parse_or_are_refused(name, data):
 
 def test_auto_prefers_data_then_celeba_root_then_synthetic(tmp_path, opened, monkeypatch):
     mine, root = put_faces(tmp_path / "mine", 3), put_faces(tmp_path / "root", 5)
-    monkeypatch.setattr("vae_lib.faces._open_synthetic", lambda count, cache: count)
+    opening = "vae_lib.faces.opening._open_synthetic"
+    monkeypatch.setattr(opening, lambda count, look, cache: count)
     monkeypatch.setenv("CELEBA_ROOT", str(root))
     assert len(opened(mine)) == 3
     assert len(opened(None)) == 5

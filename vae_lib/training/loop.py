@@ -75,7 +75,8 @@ class Training:
         self.history: list[dict[str, Any]] = []
 
         model = self._new_model() if model is None else model
-        self.model: Any = model.to(self.device).to(memory_format=torch.channels_last)
+        untyped: Any = model  # PyTorch's types know no device together with a memory format
+        self.model = untyped.to(self.device, memory_format=torch.channels_last)
         self.latent_size = unwrap(self.model).config.latent_size
         wrapped = nn.parallel.DistributedDataParallel(model) if self.world > 1 else model
         one_gpu = self.device.type == "cuda" and self.world == 1
