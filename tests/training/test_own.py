@@ -157,3 +157,54 @@ def test_what_the_package_cannot_know_of_it_is_told(faces, tmp_path):
         train(OWN, faces, tmp_path, resume=True, device="cpu")
     with pytest.raises(InputError, match="encode"):
         train(OWN, faces, device="cpu", model=nn.Linear(3, 3))
+
+
+class Conditioned(Mine):
+    """A model that wants to know each image's β, as `vae_lib.model.any_beta` does."""
+
+    conditions = ("beta",)
+
+    def forward(self, x, noise=None, beta=None):
+        self.seen = beta
+        return super().forward(x, noise)
+
+
+def test_a_model_of_ones_own_is_told_what_it_is_conditioned_on(faces, monkeypatch):
+    entry = replace(
+        OBJECTIVES["beta-vae"],
+        loss=lambda logits, x, mu, logvar, beta: beta_vae_objective.unchecked(
+            logits, x, mu, logvar, beta.mean()
+        ),
+        draw={"beta": lambda count, generator: torch.rand(count, generator=generator)},
+    )
+    monkeypatch.setitem(OBJECTIVES, "beta-vae", entry)
+    model = Conditioned()
+    train(replace(OWN, epochs=1), faces, device="cpu", model=model)
+    assert model.seen.shape == (16,)
+    assert model.seen.std() > 0
+
+
+class Small(nn.Module):
+    """For pictures of 32 × 32, which it does not say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(3 * 32 * 32, 6), nn.Linear(3, 3 * 32 * 32)
+
+    def encode(self, x):
+        return self.encoder(x.flatten(1)).chunk(2, dim=1)
+
+    def decode_logits(self, z):
+        return self.decoder(z).unflatten(1, (3, 32, 32))
+
+    def forward(self, x, noise):
+        mu, logvar = self.encode(x)
+        return self.decode_logits(mu + torch.exp(0.5 * logvar) * noise), mu, logvar
+
+
+def test_a_model_of_ones_own_has_the_size_of_the_faces_that_it_is_trained_on(faces):
+    small = replace(faces, images=np.ascontiguousarray(faces.images[:, ::2, ::2]))
+    training = train(replace(OWN, epochs=1), small, device="cpu", model=Small())
+    assert evaluate(training.model, small.images[:5]).images == 5
+    with pytest.raises(InputError, match="Small cannot encode faces of 64 × 64 pixels"):
+        train(replace(OWN, epochs=1), faces, device="cpu", model=Small())

@@ -178,6 +178,11 @@ class Foreign(VAE):
         return VAEConfig(image_size=size, latent_size=mu.shape[1])
 
     @property
+    def conditions(self) -> tuple[str, ...]:
+        """What it wants to know of each image: see `vae_lib.config.Objective`."""
+        return tuple(getattr(self.inner, "conditions", ()))
+
+    @property
     def device(self) -> torch.device:
         """Where its weights lie."""
         return next(self.inner.parameters()).device

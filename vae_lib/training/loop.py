@@ -18,12 +18,17 @@ from torch import Tensor, nn
 
 from vae_lib import checkpoint
 from vae_lib.config import objective_named
-from vae_lib.devices import choose_device, memory_as_sentence, processor_name
+from vae_lib.devices import (
+    choose_device,
+    is_out_of_memory,
+    memory_as_sentence,
+    processor_name,
+)
 from vae_lib.errors import InputError, TrainingStopped, foreign
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.batches import Batches
 from vae_lib.faces.dataset import Faces
-from vae_lib.model import VAE, unwrap
+from vae_lib.model import VAE, Foreign, eval_mode, unwrap
 from vae_lib.training.captured import CapturedStep
 from vae_lib.training.config import TrainConfig
 from vae_lib.training.run_folder import RunFolder
@@ -77,6 +82,8 @@ class Training:
         model = self._new_model() if model is None else model
         untyped: Any = model  # PyTorch's types know no device together with a memory format
         self.model = untyped.to(self.device, memory_format=torch.channels_last)
+        if self.foreign:
+            self._check_foreign()
         self.latent_size = unwrap(self.model).config.latent_size
         wrapped = nn.parallel.DistributedDataParallel(model) if self.world > 1 else model
         one_gpu = self.device.type == "cuda" and self.world == 1
@@ -105,6 +112,29 @@ class Training:
                     f"A model with {shape.latent_size:,} latent dimensions and channels "
                     f"{shape.channels} does not fit into memory; choose a smaller one."
                 ) from error
+
+    def _check_foreign(self) -> None:
+        """See that a model of somebody's own takes these faces, and note their size on it."""
+        vae, width = unwrap(self.model), self.train_images.shape[1]
+        own = vae.inner if isinstance(vae, Foreign) else vae.config
+        fault = ""
+        if getattr(own, "image_size", width) != width:
+            fault = f"its image_size is {own.image_size}"
+        else:
+            try:
+                with torch.no_grad(), eval_mode(vae):
+                    vae.encode(torch.zeros(1, 3, width, width, device=self.device))
+            except (RuntimeError, ValueError) as error:
+                if is_out_of_memory(error):
+                    raise
+                fault = str(error)
+        if fault:
+            raise InputError(
+                f"{type(self.model).__name__} cannot encode faces of {width} × {width} pixels "
+                f"({fault}); train a model of that size, or give faces of the model's."
+            )
+        if isinstance(vae, Foreign):
+            vae.inner.image_size = width
 
     def _check_sizes(self) -> None:
         size, batch = self.config.model.image_size, self.config.batch_size
@@ -346,8 +376,9 @@ def train(
         At most about this much training is lost when the process dies.
     model : nn.Module, optional
         One of your own, trained from the weights that it has: anything with ``encode(x)``,
-        ``decode_logits(z)`` and ``forward(x, noise)`` as `VAE` has them. To resume its run, give
-        it again. By default a new `VAE` of the recipe's shape.
+        ``decode_logits(z)`` and ``forward(x, noise)`` as `VAE` has them. Where it has no
+        ``image_size``, it is given the faces'. To resume its run, give it again. By default a new
+        `VAE` of the recipe's shape.
 
     Returns
     -------
