@@ -13,7 +13,12 @@ from vae_lib.course.figures.baseline import (
     toy_model,
     yardstick,
 )
-from vae_lib.course.figures.beta import codes_against_factor, price_of_a_nat, traversals_beside
+from vae_lib.course.figures.beta import (
+    codes_against_factor,
+    departures,
+    price_of_a_nat,
+    traversals_beside,
+)
 from vae_lib.course.figures.exploration import aggregate_posterior, cosines, fidelity, lengths
 
 __all__ = [
@@ -21,6 +26,7 @@ __all__ = [
     "bound_and_evidence",
     "codes_against_factor",
     "cosines",
+    "departures",
     "fidelity",
     "gradient_estimators",
     "kl_bars",

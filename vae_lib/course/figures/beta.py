@@ -146,3 +146,43 @@ def codes_against_factor(
     panels[0].set_ylabel(factor.replace("_", " "))
     figure.colorbar(picture, ax=panels, label="faces in the cell")
     return figure
+
+
+def departures(predicted: Mapping[str, float], observed: Mapping[str, float], end: float) -> Figure:
+    """Where factors were predicted to leave the code, and where they left.
+
+    Parameters
+    ----------
+    predicted, observed : mapping of str to float
+        β at which each factor leaves; in `observed` 0 for a factor that was never in the code and
+        infinity for one that never left, drawn below and above what was trained.
+    end : float
+        The largest β that was trained.
+
+    Examples
+    --------
+    >>> figure = departures({"yaw": 50, "smile": 2}, {"yaw": 64, "smile": 0}, end=128)
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['smile', 'yaw']
+    """
+    figure = Picture(figsize=(7.5, 0.32 * len(predicted) + 1), layout="constrained")
+    axes = figure.subplots()
+    below, above = 0.6, end * 1.6  # columns for what has no β
+    names = sorted(predicted, key=lambda name: predicted[name])
+    told = [predicted[name] for name in names]
+    seen = [min(max(observed[name], below), above) for name in names]
+    rows = np.arange(len(names))
+    axes.hlines(rows, told, seen, color="0.6")
+    axes.plot(told, rows, "o", color="C0", markerfacecolor="none", label="predicted")
+    axes.plot(seen, rows, "o", color="C1", label="happened")
+    for edge in ((below / 1.4, 1), (end, above * 1.4)):
+        axes.axvspan(*edge, color="0.5", alpha=0.15)
+    prices = {2.0**k: f"{2**k}" for k in range(int(np.log2(end)) + 1)}
+    axes.set_xscale("log", base=2)
+    labels = {below: "never in", **prices, above: "still in"}
+    axes.set_xticks([*labels], [*labels.values()])
+    axes.set_yticks(rows, [name.replace("_", " ") for name in names])
+    axes.set(xlabel="β at which a factor leaves the code", xlim=(below / 1.4, above * 1.4))
+    axes.minorticks_off()
+    axes.legend(loc="lower right")
+    return figure
