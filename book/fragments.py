@@ -244,9 +244,11 @@ def every_run(found: dict[str, Any]) -> str:
     rows = [
         [setting_of(run), str(run["seed"])]
         + [f"{run[n]:,.{MEASURES[n][1]}f}" if n in run else "–" for n in names]
+        + [f"`{kept}`" if (kept := run["scored_again_from"]) else "–"]
         for run in found["runs"]
     ]
-    return table(["setting", "seed"] + [MEASURES[name][0] for name in names], rows)
+    headings = ["setting", "seed", *(MEASURES[name][0] for name in names), "scored again from"]
+    return table(headings, rows)
 
 
 def attributes() -> str:

@@ -176,6 +176,18 @@ def test_the_tables_show_what_stands_in_the_committed_results(tables):
             assert [row for row in shown if kl in row and psnr in row], measured["identity"]
 
 
+def test_a_run_is_said_to_be_scored_again_only_from_what_is_there(tables, tmp_path):
+    kept = [r["scored_again_from"] for r in report.numbers()["synthetic"]["runs"]]
+    assert sorted(filter(None, kept)) == ["vae_mig_best", "vae_mig_worst"]
+    results_in(tmp_path, {"seed": 0}, {"seed": 1}, {"seed": 2})
+    file = next((tmp_path / "celeba").glob("*_seed_1.json"))
+    file.with_suffix(".npz").write_bytes(b"codes")
+    found = report.numbers(tmp_path)["celeba"]
+    assert [run["scored_again_from"] for run in found["runs"]] == ["vae_beta_4", "codes", ""]
+    shown = [row[-1] for row in numbers_of(tables.every_run(found))[1:]]
+    assert shown == ["`vae_beta_4`", "`codes`", "–"]
+
+
 def test_the_page_of_cards_has_the_card_of_every_model_in_the_box(tables):
     from vae_lib.pretrained import FOLDER, pretrained_names
 
