@@ -75,7 +75,7 @@ def test_the_notebook_can_be_read_in_a_class(notebook):
     text = "\n\n".join(sources(notebook, "markdown"))
     core = [part for part in re.split(r"^(?=## )", text, flags=re.M) if "*Extra ·" not in part]
     words = [len(part.split()) for part in ("".join(core), text)]
-    assert 2_300 <= words[0] <= 3_300
+    assert 2_500 <= words[0] <= 3_500
     assert words[1] <= 3_900
     lines = [len(text.splitlines()) for text in sources(notebook, "code")]
     assert statistics.median(lines) <= 10
@@ -167,9 +167,18 @@ def test_predictions_are_asked_for_and_their_answers_folded(notebook):
     for text in sources(notebook, "markdown"):
         questions = len(re.findall(r"^> \*\*Predict first\*\*$", text, re.M))
         pairs = re.findall(r"^> \*\*Predict first\*\*\n>\n(?:> .+\n)+\n<details>", text, re.M)
-        assert len(pairs) == questions == text.count("<details>")
+        assert len(pairs) == questions == text.count("<summary>Show the answer</summary>")
         asked += questions
     assert asked >= 5
+
+
+def test_two_exercises_are_for_the_class_and_have_a_folded_hint(notebook):
+    for_class = 0
+    for text in sources(notebook, "markdown"):
+        marked = len(re.findall(r"^> \*\*Exercise \d\.\d: .+ \(in class\)\*\*$", text, re.M))
+        assert text.count("<summary>Show a hint</summary>") == marked
+        for_class += marked
+    assert for_class == 2
 
 
 def test_answers_fold_wherever_markdown_is_shown(notebook):
@@ -182,7 +191,7 @@ def test_answers_fold_wherever_markdown_is_shown(notebook):
         )
         assert len(folded) == text.count("<details") == text.count("</details>")
         for answer in folded:
-            assert not re.search(r"^\s+\S|<", answer, re.M)
+            assert not re.search(r"^[ \t]+\S|<", answer, re.M)
             assert "$" not in answer  # jupyterlab-myst typesets no formula inside HTML
 
 
