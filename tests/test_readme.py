@@ -53,6 +53,7 @@ SHORTER = {
     "uv run vae train": SMALL,
     "uv run vae evaluate": "",
     "uv run vae plot": "",
+    "uv run vae explore": "--out face.html",  # no test opens anybody's browser
     "uv run python book/build.py": "--help",  # tests/browser/test_book_pages.py builds
 }
 SERVER = "uv run jupyter lab notebooks/01_baseline_vae.ipynb"
@@ -215,7 +216,7 @@ SCRIPTS = [command for command in COMMANDS if re.match(r"python (\S+\.py\b|-m )"
 def test_vae_commands_parse(command, monkeypatch, capsys):
     """Run as far as their files: nothing is at the paths that the README makes up."""
     ran = []
-    kinds = (cli.Prepare, cli.Download, cli.Train, cli.Sweep, cli.Evaluate, cli.Plot)
+    kinds = (cli.Prepare, cli.Download, cli.Train, cli.Sweep, cli.Evaluate, cli.Plot, cli.Explore)
     for kind in kinds:
         monkeypatch.setattr(kind, "run", lambda self: ran.append(self))
     arguments = command.split()[1:]
@@ -246,7 +247,7 @@ def test_flags_named_in_sentences_are_flags_of_the_command(capsys):
     named = {span.split()[0] for span in SPANS if span.startswith("--")}
     assert named
     known = ""
-    for command in ("prepare", "download", "train", "sweep", "evaluate", "plot"):
+    for command in ("prepare", "download", "train", "sweep", "evaluate", "plot", "explore"):
         with pytest.raises(SystemExit):
             cli.main([command, "--help"])
         known += capsys.readouterr().out

@@ -80,6 +80,9 @@ def test_no_lock_file_with_addresses_is_in_git():
 
 
 def test_the_readme_names_the_two_commands_that_do_all_the_setting_up():
-    assert "pip install uv\nuv run jupyter lab notebooks/01_baseline_vae.ipynb\n" in README
+    assert (
+        "pip install uv\nuv run vae explore\nuv run jupyter lab notebooks/01_baseline_vae.ipynb\n"
+        in README
+    )
     assert "uv run pytest --nbmake" in README
     assert "uv run pytest --nbmake" in (ROOT / ".ci" / "run").read_text()

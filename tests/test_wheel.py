@@ -111,6 +111,13 @@ def test_the_command_and_the_servers_extension_come_with_the_wheel(wheel):
     assert not [one for one in wanted if "==" in one.partition(";")[0]]  # pins are for uv and conda
 
 
+def test_an_installed_package_writes_the_explorers_page(installed, tmp_path):
+    code = f"from vae_lib import cli; cli.main(['explore', '--out', {str(tmp_path / 'a.html')!r}])"
+    assert "(3." in run(installed, code)
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "start(document" in text
+
+
 @pytest.mark.parametrize("name", ["anywidget", "ipywidgets", "traitlets"])
 def test_without_the_extra_the_explorer_says_what_to_install(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)

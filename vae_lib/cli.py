@@ -327,6 +327,37 @@ class Plot:
         save_figure(self.out or Path(f"{self.kind}.png"), figure)
 
 
+@dataclass(frozen=True)
+class Explore:
+    """Sliders that move a face, in your browser: one page, without Jupyter and without a network.
+
+    Without --out the page goes to a temporary place and opens. Mail it, or put it online: all of
+    it is in the one file.
+    """
+
+    models: Positional[tuple[str, ...]] = ("vae_celeba",)
+    """Names of models in the box, or .pth files; several are moved together."""
+    source: OmitArgPrefixes[FacesChoice] = field(default_factory=FacesChoice)
+    out: Path | None = None
+    """Write the page here (.html) instead, and do not open it."""
+    open: bool = False
+    """Open it although --out is given."""
+
+    def run(self) -> None:
+        from vae_lib.explorer import explore
+        from vae_lib.explorer.page import open_in_browser, temporary_page
+
+        asked = self.source.data is not None or self.source.faces != "auto"
+        explorer = explore(self.models, faces=self.source.open() if asked else None, device="cpu")
+        name = "-".join(dict.fromkeys(Path(model).stem for model in self.models))[:100]
+        page = explorer.save(self.out or temporary_page(name))
+        for problem in explorer.problems:
+            say(problem)
+        opened = (self.open or self.out is None) and open_in_browser(page)
+        told = "is open in your browser" if opened else "is to be opened in a browser"
+        print(f"{page} ({page.stat().st_size / 1e6:.1f} MB) {told}.")
+
+
 Command = (
     Annotated[Prepare, subcommand("prepare")]
     | Annotated[Download, subcommand("download")]
@@ -335,6 +366,7 @@ Command = (
     | Annotated[Rescore, subcommand("rescore")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Plot, subcommand("plot")]
+    | Annotated[Explore, subcommand("explore")]
 )
 
 

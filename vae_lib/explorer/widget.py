@@ -23,6 +23,7 @@ from torch import nn
 
 from vae_lib.devices import choose_device, memory_as_sentence
 from vae_lib.errors import InputError
+from vae_lib.explorer.page import page_of, write_page
 from vae_lib.explorer.payload import (
     Subject,
     factor_specs,
@@ -56,9 +57,9 @@ STEP = 0.05
 PREVIEW_SIDE = 360
 
 
-def browser_module() -> str:
+def browser_module(*more: str) -> str:
     """The modules of ``browser/`` as one: a page on the disk can import no other file."""
-    texts = [(BROWSER / f"{name}.mjs").read_text(encoding="utf-8") for name in MODULES]
+    texts = [(BROWSER / f"{name}.mjs").read_text(encoding="utf-8") for name in MODULES + more]
     imports, exports = r"^import \{[^}]*\} from .*\n", r"^export (?!default)"
     text = re.sub(f"{imports}|{exports}", "", "\n".join(texts), flags=re.MULTILINE)
     # Of letters beyond Latin 1 a single one would make a browser keep the whole text twice as wide.
@@ -374,6 +375,39 @@ class Explorer(anywidget.AnyWidget):
         small = self._photo.copy()
         small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
         return {"kind": "preview", "width": small.width, "height": small.height}, [small.tobytes()]
+
+    def save(self, path: str | Path) -> Path:
+        """Write a page with this explorer as it stands: one file, to keep, to mail, to put online.
+
+        It needs no Jupyter and no network, and asks for nothing: decoders, gallery and position
+        are in it, as float16. Photos and pictures of the data set are not.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends with ``.html``. Only an earlier page of an explorer is replaced.
+
+        Returns
+        -------
+        Path
+            Where it stands.
+
+        Raises
+        ------
+        InputError
+            If there is no model to show, something else stands at `path`, or it cannot be written.
+
+        Examples
+        --------
+        >>> folder = getfixture("tmp_path")
+        >>> explore("vae_synthetic").save(folder / "face.html").name
+        'face.html'
+        """
+        if not self._models:
+            raise InputError(" ".join(self.problems) or "This explorer is closed; make another.")
+        celeba = any(model.metadata.get("faces") == "celeba" for model in self._models)
+        css = (BROWSER / "explorer.css").read_text(encoding="utf-8")
+        return write_page(Path(path), page_of(self, browser_module("host"), css, celeba))
 
     def close(self) -> None:
         """Give back what it holds, the photo included, and end the connection to the page."""

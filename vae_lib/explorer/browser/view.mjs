@@ -83,7 +83,7 @@ async function render({ model, el }, controller) {
   };
 }
 
-const explorer = () => {
+export const explorer = () => {
   let controller;
   return {
     initialize({ model }) {

@@ -1,0 +1,61 @@
+"""The page that `vae explore` writes, as somebody opens it who was mailed the file."""
+
+import numpy as np
+import pytest
+from explorer_pages import shows, slider_value
+
+from vae_lib import cli
+from vae_lib.explorer import OPENING
+from vae_lib.latent import decode_images
+from vae_lib.pretrained import load_gallery, load_pretrained
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mailed") / "face.html"
+    assert cli.main(["explore", "--out", str(path)]) == 0
+    return path
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (390, 844)])
+def test_a_mailed_file_shows_a_face_that_follows_and_asks_for_nothing(browser, file, width, height):
+    model, gallery = load_pretrained("vae_celeba"), load_gallery("vae_celeba")
+    strongest = gallery.kl.argmax()
+    z = gallery.mu[[gallery.ids.index(OPENING[0])]].astype(np.float16).astype(np.float32)
+    context = browser.new_context(viewport={"width": width, "height": height})
+    context.set_offline(True)
+    page = context.new_page()
+    requests, problems = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+    page.goto(file.as_uri())
+    page.locator(".ve-speed", has_text="ms").wait_for()  # its policy forbids what READY needs
+    shows(page, decode_images(model, z)[0], within=2)
+    place = page.locator(".ve-model canvas").bounding_box()
+    assert place["width"] > 250
+    assert place["y"] + place["height"] < height
+    whole = "[document.documentElement.scrollHeight, document.documentElement.scrollWidth]"
+    assert page.evaluate(whole) == [height, width]
+
+    slider = page.locator(".ve-latent input").first
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    assert slider_value(page, 0) < -1
+    z[0, strongest] += round((slider_value(page, 0) - z[0, strongest]) * 256) / 256
+    moved = decode_images(model, z)[0]
+    shows(page, moved, within=2)
+
+    page.wait_for_timeout(500)  # the address follows when the hand rests
+    page.reload()
+    shows(page, moved, within=2)
+    if width > 500:
+        page.get_by_text("What is this?").press("Enter")
+        assert page.get_by_text("non-commercial").is_visible()
+    assert all(url == file.as_uri() or url.startswith("blob:") for url in requests)
+    assert problems == []
+    context.close()
