@@ -16,6 +16,7 @@ WITHOUT = {
     "course.checks": "one table of wrong answers: tests/test_checks.py",
     "devices": "what it says depends on the machine",
     "errors": "sentences for what others raise",
+    "explorer.page": "a file and a browser: Explorer.save shows it",
     "explorer.payload": "what a page is sent",
     "faces.cache": "files of the cache",
     "faces.celeba": "archives and lists on disk",
