@@ -43,10 +43,19 @@ TOOLS = """() => {
   let painted = () => {};
   const tools = { paints: 0, last: 0, count: 0 };
   context.putImageData = (...image) => {
-    CanvasRenderingContext2D.prototype.putImageData.apply(context, image);
+    put.apply(context, image);
     tools.paints++;
     tools.last = performance.now();
     painted();
+  };
+  const { prototype } = CanvasRenderingContext2D;
+  const put = prototype.putImageData;
+  const previews = { count: 0, last: 0 };
+  prototype.putImageData = function (...image) {
+    put.apply(this, image);
+    if (!this.canvas.matches('.ve-end')) return;
+    previews.count++;
+    previews.last = performance.now();
   };
   const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const press = () => {
@@ -65,6 +74,21 @@ TOOLS = """() => {
       await rest(10 + 30 * Math.random());
     }
     return times;
+  };
+  tools.without = (previews) => {
+    for (const end of document.querySelectorAll('.ve-end')) end.hidden = previews;
+  };
+  tools.previews = async (events) => {
+    const found = { times: [], count: Infinity };
+    for (let i = 0; i < events; i++) {
+      previews.count = 0;
+      const began = press();
+      do await rest(200);
+      while (performance.now() - Math.max(began, previews.last) < 400);
+      found.times.push(previews.last - began);
+      found.count = Math.min(found.count, previews.count);
+    }
+    return found;
   };
   tools.burst = async (events, seconds) => {
     let [longest, beat, beating] = [0, performance.now(), true];
@@ -174,6 +198,29 @@ def measure_bursts(page, where: str, slow: float) -> None:
     report(f"{where}: … memory over ten bursts", "flat", f"{growth:+.1f} MB", growth / 2)
 
 
+def measure_previews(page, slow: float) -> None:
+    """What small faces at the sliders' ends cost while the hand moves, and when they are there."""
+    page.set_viewport_size({"width": 1366, "height": 900})  # sixteen rows and more
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(4):  # in turns, so that both meet the same machine
+        for without in (False, True):
+            page.evaluate("(without) => tools.without(without)", without)
+            page.evaluate("tools.latencies(5)")
+            times[without] += page.evaluate("tools.latencies(40)")
+    page.evaluate("tools.without(false)")
+    with_, without_ = (np.percentile(times[without], [50, 95]) for without in (False, True))
+    middle, high = with_ / without_
+    got = f"{middle:.2f} / {high:.2f}"
+    report(
+        "previews: times a face takes longer, median / p95", "≤ 1.15", got, max(middle, high) / 1.15
+    )
+    page.evaluate("tools.previews(2)")
+    found = page.evaluate("tools.previews(5)")
+    longest = max(found["times"])
+    what = f"previews: {found['count']} faces after the hand rests"
+    report(what, "≤ 500 ms", f"{longest:.0f} ms", longest / 500 / slow)
+
+
 def measure_static(browser, folder: Path) -> None:
     path = write_widgets(folder, explore("vae_celeba", device="cpu"))
     size = path.stat().st_size / 1e6
@@ -185,6 +232,7 @@ def measure_static(browser, folder: Path) -> None:
     page.evaluate("tools.latencies(30)")
     slow = slowness(page)
     report_times("static page, one model", page.evaluate("tools.latencies(150)"), 20, 33, slow)
+    measure_previews(page, slow)
     measure_bursts(page, "static page", slow)
     page.close()
 

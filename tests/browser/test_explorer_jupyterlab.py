@@ -112,6 +112,16 @@ def test_dragging_a_slider_with_the_mouse_moves_the_face(page, celeba, start):
     assert np.abs(pixels(page).astype(int) - before).max() > 20
 
 
+def test_the_page_decodes_the_faces_at_a_sliders_ends_while_the_kernel_has_another(
+    page, celeba, start
+):
+    page.wait_for_function("document.querySelectorAll('.ve-latent .ve-end')[2].title")
+    page.wait_for_timeout(1000)
+    z = moved(page, start, 1)
+    z[0, start[1][1]] = -3
+    shows(page, decode_images(celeba, z)[0], within=2, selector=".ve-latent:nth-child(2) .ve-end")
+
+
 def test_arrow_keys_move_a_slider_and_0_recentres_it(page, celeba, start):
     first_view(page).locator(".ve-latent input").nth(2).focus()
     before = slider_value(page, 2)

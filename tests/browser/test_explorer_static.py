@@ -139,6 +139,65 @@ def test_arrow_keys_undo_and_0_work(page, celeba, order):
     shows(page, decode_images(celeba, np.zeros((1, 128), np.float32))[0], within=2)
 
 
+# Every face that is painted at a slider's end, one more in `ends`; and that many slider events.
+WATCHED = """async (events) => {
+  const { prototype } = CanvasRenderingContext2D;
+  const put = prototype.putImageData;
+  let ends = 0;
+  prototype.putImageData = function (...image) {
+    ends += this.canvas.matches('.ve-end');
+    put.apply(this, image);
+  };
+  const slider = document.querySelector('.ve-latent input');
+  for (let i = 0; i < events; i++) {
+    slider.stepUp();
+    slider.dispatchEvent(new Event('input', { bubbles: true }));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const during = ends;
+  for (let before = -1; before < ends; ) {
+    before = ends;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  prototype.putImageData = put;
+  const panel = document.querySelector('.ve-controls').getBoundingClientRect();
+  const inSight = [...document.querySelectorAll('.ve-end')].filter((end) => {
+    const { top, bottom } = end.getBoundingClientRect();
+    return top < panel.bottom && bottom > panel.top && end.checkVisibility();
+  });
+  return [during, ends, inSight.length, document.querySelectorAll('.ve-end').length];
+}"""
+
+
+def test_both_ends_of_a_slider_show_the_face_there(page, celeba, order):
+    page.reload()
+    page.wait_for_function(READY)
+    gallery = load_gallery("vae_celeba")
+    during, painted, in_sight, all_ = page.evaluate(WATCHED, 30)
+    assert during <= 3  # a hand that moves stops them: at most the one that was on its way
+    assert painted == in_sight - 2 < all_ - 2  # the moved slider's own ends stay what they are
+    mu = gallery.mu[gallery.ids.index(OPENING[0])].astype(np.float16).astype(np.float32)
+    mu[order[0]] = round(slider_value(page, 0) * 256) / 256
+    smile = gallery.directions[gallery.attribute_names.index("Smiling")].astype(np.float16)
+    for side, sign in enumerate((-1, 1)):
+        z = mu.copy()
+        z[order[1]] = 3 * sign
+        smiling = mu + 3 * sign * smile.astype(np.float32)
+        faces = decode_images(celeba, np.stack([z, smiling]))
+        ends = f".ve-end:nth-of-type({side + 1})"
+        shows(page, faces[0], within=2, selector=f".ve-latent:nth-child(2) {ends}")
+        shows(page, faces[1], within=2, selector=f".ve-row:has([aria-label=Smiling]) {ends}")
+    assert all(
+        end.get_attribute("aria-hidden") and not end.get_attribute("tabindex")
+        for end in page.locator(".ve-end").all()
+    )
+    page.locator(".ve-latent:nth-child(2) .ve-end").last.click()
+    assert slider_value(page, 1) == 3
+    page.keyboard.press("ArrowLeft")  # it is that slider now which the keys move
+    assert slider_value(page, 1) == pytest.approx(2.95)
+    page.keyboard.press("Control+z")
+
+
 def test_a_seed_names_the_same_face_in_python(page, celeba):
     page.locator(".ve-chooser select").first.select_option("seed")
     seed = page.get_by_label("Seed").first

@@ -49,6 +49,7 @@ MODULES = (
     "dom",
     "place",
     "photo",
+    "previews",
     "parts",
     "view",
 )

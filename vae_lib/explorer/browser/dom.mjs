@@ -42,7 +42,7 @@ export function ownSlider({ label, note, about, low, high, step = 1, shown, inpu
   const small = note ? h("small", {}, note) : null;
   const zero = reset ? button("0", reset, { class: "ve-zero", tabindex: -1, title: "Back to 0 (key 0)", "aria-label": `${label}: back to 0` }) : null;
   if (lock) lock.tabIndex = -1;
-  const row = h("div", { class: "ve-row" }, h("label", { class: "ve-name", for: id, title: about }, name, small), range, output, zero, lock ?? null);
+  const row = h("div", { class: "ve-row" }, h("label", { class: "ve-name", for: id, title: about }, name, small), h("div", { class: "ve-track" }, range), output, zero, lock ?? null);
   row.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
     const act = { 0: reset, l: lock && (() => lock.click()) }[event.key.toLowerCase()];
@@ -62,7 +62,7 @@ export function ownSlider({ label, note, about, low, high, step = 1, shown, inpu
   const stretch = (reach) => {
     if (Number(range.max) !== reach) Object.assign(range, { min: -reach, max: reach });
   };
-  return { row, show, stretch, range, name, small, zero };
+  return { row, show, stretch, range, input, shown, name, small, zero };
 }
 
 export const isTyping = (target) => target.isContentEditable || (target.matches("input, textarea, select") && target.type !== "range" && target.type !== "radio" && target.type !== "checkbox");

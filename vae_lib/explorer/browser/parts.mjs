@@ -196,7 +196,7 @@ export function startPart(controller) {
   return { element: part, update };
 }
 
-export function dimensionsPart(controller, shown) {
+export function dimensionsPart(controller, previews, shown) {
   const { world } = controller;
   const count = world.latent;
   const rows = [];
@@ -208,6 +208,7 @@ export function dimensionsPart(controller, shown) {
     });
     slider.row.classList.add("ve-latent");
     rows.push({ ...slider, rank });
+    previews.add(slider, (value) => ({ type: "offset", rank, value: controller.offsetTo(rank, value) }));
     return slider.row;
   };
   const update = (what) => {
@@ -260,7 +261,7 @@ const FAMILIAR = [
 ];
 const HANDFUL = 6;
 
-export function attributesPart(controller) {
+export function attributesPart(controller, previews) {
   const { world } = controller;
   const about = ({ kind, scores }, m) =>
     `A linear probe reads this off z with ${kind === "R²" ? "R²" : "AUC"} ${decimals(scores[m])} (${kind === "R²" ? "1 is perfect, 0 is guessing" : "1 is perfect, 0.5 is guessing"}).`;
@@ -279,6 +280,7 @@ export function attributesPart(controller) {
       reset: () => controller.act({ type: "amount", index, value: 0 }),
       lock,
     });
+    previews.add(slider, (value) => ({ type: "amount", index, value }));
     return { ...slider, attribute, lock, index };
   });
   const known = FAMILIAR.flatMap((name) => rows.filter(({ attribute }) => attribute.name === name));
@@ -322,7 +324,7 @@ export function attributesPart(controller) {
   return { element, update };
 }
 
-export function wayPart(controller) {
+export function wayPart(controller, previews) {
   const { element: end, update: updateEnd } = chooser(controller, "end", "nowhere");
   const group = unique("way");
   const radios = ["linear", "spherical"].map((way) => ({
@@ -334,6 +336,7 @@ export function wayPart(controller) {
     input: (value) => controller.act({ type: "t", value }, "t"),
     reset: () => controller.act({ type: "t", value: 0 }),
   });
+  previews.add(slider, (value) => ({ type: "t", value }));
   const straight = h("p", { class: "ve-note" }, "The prior’s mean has no direction, so that this way is straight either way.");
   const way = h(
     "div",

@@ -5,6 +5,7 @@ import { Controller } from "./controller.mjs";
 import { h, isTyping } from "./dom.mjs";
 import { standing } from "./place.mjs";
 import { photoPart } from "./photo.mjs";
+import { Previews } from "./previews.mjs";
 import {
   attributesPart, dimensionsPart, facesPart, factorsPart, keepPart, startPart, toolbarPart, wayPart,
 } from "./parts.mjs";
@@ -31,7 +32,8 @@ async function render({ model, el }, controller) {
   const { world } = controller;
   if (!world.models.length) return;
 
-  const parts = [];
+  const previews = new Previews(controller);
+  const parts = [(what) => previews.update(what)];
   const add = (part) => (parts.push(part.update), part.element);
   const faces = add(facesPart(controller));
   const chooser = add(startPart(controller));
@@ -39,10 +41,10 @@ async function render({ model, el }, controller) {
     "div",
     { class: "ve-controls" },
     add(toolbarPart(controller)),
-    world.attributes.length ? add(attributesPart(controller)) : null,
-    add(dimensionsPart(controller, model.get("shown"))),
+    world.attributes.length ? add(attributesPart(controller, previews)) : null,
+    add(dimensionsPart(controller, previews, model.get("shown"))),
     world.factors.length ? add(factorsPart(controller)) : null,
-    add(wayPart(controller)),
+    add(wayPart(controller, previews)),
     add(photoPart(controller)),
     add(keepPart(controller)),
   );
@@ -79,6 +81,7 @@ async function render({ model, el }, controller) {
   return () => {
     controller.hide(update);
     stand.end();
+    previews.end();
     root.remove();
   };
 }
