@@ -173,6 +173,7 @@ def test_both_ends_of_a_slider_show_the_face_there(page, celeba, order):
     page.reload()
     page.wait_for_function(READY)
     gallery = load_gallery("vae_celeba")
+    page.wait_for_function("document.querySelectorAll('.ve-latent .ve-end')[1].title")
     during, painted, in_sight, all_ = page.evaluate(WATCHED, 30)
     assert during <= 3  # a hand that moves stops them: at most the one that was on its way
     assert painted == in_sight - 2 < all_ - 2  # the moved slider's own ends stay what they are
