@@ -106,7 +106,7 @@ class Train:
     among the processes; BatchNorm's statistics are those of each process's share.
     """
 
-    recipe: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    config: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
     source: OmitArgPrefixes[FacesChoice] = field(default_factory=FacesChoice)
     out: Path = Path("runs/vae")
     """Folder for everything that the run writes."""
@@ -126,7 +126,7 @@ class Train:
         device, reason = choose_device(joined)
         faces = self.source.open(quiet=rank != 0)
         if rank != 0:
-            train(self.recipe, faces, out, resume=self.resume, device=device)
+            train(self.config, faces, out, resume=self.resume, device=device)
             leave_processes()
             return
         from vae_lib.training.watch import EpochGrids, ProgressLine, write_results
@@ -135,13 +135,13 @@ class Train:
             if event == "start":
                 print(
                     f"Training on {len(training.train_images):,} {_kind_of(faces)} with "
-                    f"{self.recipe.setting.label}, up to epoch {self.recipe.epochs}."
+                    f"{self.config.setting.label}, up to epoch {self.config.epochs}."
                 )
 
         print(reason)
         with ProgressLine() as progress:
             training = train(
-                self.recipe,
+                self.config,
                 faces,
                 out,
                 resume=self.resume,
@@ -162,7 +162,7 @@ class Sweep:
     On synthetic faces, whose factors are known, disentanglement is measured too.
     """
 
-    recipe: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    config: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
     betas: tuple[float, ...] = (1, 4, 10)
     """Weights of the KL or, with beta-tcvae, of the total correlation."""
     capacities: tuple[float, ...] = (25,)
@@ -182,7 +182,7 @@ class Sweep:
         from vae_lib.study.sweep import sweep
         from vae_lib.training.watch import EpochGrids, ProgressLine
 
-        setting, seed = self.recipe.setting, self.recipe.seed
+        setting, seed = self.config.setting, self.config.seed
         several = {"beta": "betas", "capacity": "capacities"}[setting.parameter]
         if setting != TrainConfig(objective=setting.objective).setting or seed != TrainConfig.seed:
             raise InputError(
@@ -194,7 +194,7 @@ class Sweep:
         print(reason)
         with ProgressLine() as progress:
             results = sweep(
-                self.recipe,
+                self.config,
                 faces,
                 self.out.expanduser(),
                 getattr(self, several),

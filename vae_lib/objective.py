@@ -114,6 +114,7 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     >>> bernoulli_nll(torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2))
     tensor([8.3178])
     """
+    # −log p(x | z) = −Σ_i x_i ln p_i + (1 − x_i) ln(1 − p_i), where p = sigmoid(logits)
     losses = F.binary_cross_entropy_with_logits(_widened(logits), x, reduction="none")
     return losses.flatten(1).sum(1)
 
@@ -134,6 +135,7 @@ def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     tensor([[0.5000, 0.0000]])
     """
     mu, logvar = _widened(mu), _widened(logvar)
+    # KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − 1 − ln σ²)
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
 
 
@@ -188,6 +190,7 @@ def beta_vae_objective(
     """
     reconstruction = bernoulli_nll.unchecked(logits, x).mean()
     kl = kl_per_dimension(mu, logvar).sum(1).mean()
+    # E_q[−log p(x | z)] + β · KL(q(z | x) ‖ p(z))
     return Losses(reconstruction + beta * kl, reconstruction, kl)
 
 
@@ -224,6 +227,7 @@ def capacity_objective(
     """
     reconstruction = bernoulli_nll.unchecked(logits, x).mean()
     kl = kl_per_dimension(mu, logvar).sum(1).mean()
+    # E_q[−log p(x | z)] + γ · |KL − C|
     return Losses(reconstruction + gamma * (kl - capacity).abs(), reconstruction, kl)
 
 
@@ -374,6 +378,7 @@ def beta_tcvae_objective(
     reconstruction = bernoulli_nll.unchecked(logits, x).mean()
     kl = kl_per_dimension(mu, logvar).sum(1).mean()
     total_correlation = kl_parts(z, mu, logvar, images).total_correlation
+    # E_q[−log p(x | z)] + KL + (β − 1) · TC
     return Losses(reconstruction + kl + (beta - 1) * total_correlation, reconstruction, kl)
 
 

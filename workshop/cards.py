@@ -149,7 +149,7 @@ Held-out scores of a linear probe on all posterior means, and of the best single
 def options(recipe: dict[str, Any]) -> str:
     """What to tell ``vae train`` so that it follows a recipe."""
     setting, plain = setting_of(recipe), asdict(TrainConfig())
-    told = f" --objective {setting.objective}" * (setting.objective != "beta-vae")
+    told = f" --objective {setting.objective}" * (setting.objective != plain["objective"])
     told += f" --{setting.parameter} {setting.value:g}"
     told += "".join(
         f" --{name} {recipe[name]:g}"

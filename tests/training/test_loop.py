@@ -88,6 +88,7 @@ def test_the_weights_in_the_folder_are_the_trained_ones(finished, faces):
     assert metadata["epoch"] == 2
     assert metadata["train_images"] == len(faces.split("train"))
     assert metadata["validation"]["psnr"] == run.history[-1]["psnr"]
+    assert json.loads(json.dumps(run.model.metadata)) == metadata
 
 
 def test_a_trained_model_is_in_eval_mode(finished):

@@ -29,7 +29,7 @@ RUN = 16  # equal pixels side by side, as drawings and masks have them and photo
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Unprepared:
     """What a cache is built from: the rows of `Faces`, and their images as they get ready.
 
     Parameters
@@ -56,7 +56,7 @@ class Recipe:
 def open_cached(
     kind: str,
     fingerprint: str,
-    read: Callable[[], Recipe],
+    read: Callable[[], Unprepared],
     *,
     cache: Path | None = None,
     strict: bool = False,
@@ -72,7 +72,7 @@ def open_cached(
     fingerprint : str
         Hash of everything that the faces depend on.
     read : callable
-        Gives the `Recipe`; called only if there is no cache yet.
+        Gives the `Unprepared`; called only if there is no cache yet.
     cache : Path, optional
         Where caches lie; else ``$VAE_LIB_CACHE``, else the user's cache folder.
     strict : bool
@@ -156,16 +156,16 @@ def _sum_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _build(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
+def _build(folder: Path, fingerprint: str, faces: Unprepared) -> dict:
     building = folder.with_name(f"{folder.name}.building")
     for leftover in (folder, building):  # damaged, or of a build that was killed: we hold the lock
         shutil.rmtree(leftover, ignore_errors=True)
-    needed = IMAGE_BYTES * len(recipe.ids)
+    needed = IMAGE_BYTES * len(faces.ids)
     try:
         if shutil.disk_usage(folder.parent).free < needed:
             raise OSError(errno.ENOSPC, "not enough free space")
         building.mkdir()
-        manifest = _write(building, fingerprint, recipe)
+        manifest = _write(building, fingerprint, faces)
         building.rename(folder)
     except OSError as error:
         raise _cannot_write(folder.parent, error, needed) from error
@@ -194,14 +194,14 @@ class _Pixels:
             _flush(file)
 
 
-def _write(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
+def _write(folder: Path, fingerprint: str, faces: Unprepared) -> dict:
     reasons, probes, flat = [], [], []  # for each row: why it is left out, or None; …
-    told_of_flat = recipe.name == "faces"
+    told_of_flat = faces.name == "faces"
 
     def pieces() -> Iterator[bytes]:
-        bar = tqdm(desc="Preparing faces", total=len(recipe.ids), unit=" faces", disable=None)
+        bar = tqdm(desc="Preparing faces", total=len(faces.ids), unit=" faces", disable=None)
         with bar:
-            for chunk in recipe.images:
+            for chunk in faces.images:
                 for image in chunk:
                     reasons.append(image if isinstance(image, Exception) else None)
                     probes.append(0 if isinstance(image, Exception) else probe(image))
@@ -212,19 +212,17 @@ def _write(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
     pixels = _Pixels(folder / "images.u8")
     pixels.write(pieces())
     kept = np.array([reason is None for reason in reasons])
-    unreadable = [
-        (str(id), _short(why)) for id, why in zip(recipe.ids, reasons, strict=True) if why
-    ]
+    unreadable = [(str(id), _short(why)) for id, why in zip(faces.ids, reasons, strict=True) if why]
     if not kept.any():
         raise InputError(f"None of the {len(kept):,} pictures can be read: {_listed(unreadable)}.")
-    rows = {name: getattr(recipe, name)[kept] for name in ("ids", "splits", "attributes")}
-    notes = [*recipe.notes]
+    rows = {name: getattr(faces, name)[kept] for name in ("ids", "splits", "attributes")}
+    notes = [*faces.notes]
     if any(flat):
-        notes.append(_flat_note(recipe.ids[flat], int(kept.sum())))
+        notes.append(_flat_note(faces.ids[flat], int(kept.sum())))
 
     written = np.memmap(pixels.path, np.uint8, "r", shape=(len(rows["ids"]), *IMAGE_SHAPE))
     probes = list(compress(probes, kept))
-    stays, told = sift(written, probes, rows["ids"], rows["splits"], recipe.repeats)
+    stays, told = sift(written, probes, rows["ids"], rows["splits"], faces.repeats)
     notes += told
     if not stays.all():
         pixels = _Pixels(folder / "some.u8")
@@ -234,7 +232,7 @@ def _write(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
         rows = {name: values[stays] for name, values in rows.items()}
     del written  # Windows replaces no file that is open
     pixels.path.replace(folder / "images.u8")
-    if len(rows["ids"]) < FEW and recipe.name != "synthetic":
+    if len(rows["ids"]) < FEW and faces.name != "synthetic":
         notes.append(_counts_note(rows["splits"]))
 
     with open(folder / "rows.npz", "wb") as file:
@@ -244,11 +242,11 @@ def _write(folder: Path, fingerprint: str, recipe: Recipe) -> dict:
     for values in rows.values():
         content.update(values.tobytes())
     manifest = {
-        "name": recipe.name,
+        "name": faces.name,
         "shape": [len(rows["ids"]), *IMAGE_SHAPE],
         "made_from": fingerprint,
         "fingerprint": content.hexdigest(),
-        "attribute_names": recipe.attribute_names,
+        "attribute_names": faces.attribute_names,
         "notes": notes,
         "unreadable": unreadable,
         "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from vae_lib.errors import InputError
-from vae_lib.faces.cache import Recipe
+from vae_lib.faces.cache import Unprepared
 from vae_lib.faces.lists import (
     ATTRIBUTES,
     CELEBA_ID,
@@ -195,7 +195,7 @@ def _advice(passed_over: Counter) -> str:
     return f" {advice[0].upper()}{advice[1:]}, to have them read."
 
 
-def read_source(source: Source, workers: int | None = None) -> Recipe:
+def read_source(source: Source, workers: int | None = None) -> Unprepared:
     """Name the faces, read their annotations, and prepare to decode the pictures.
 
     Parameters
@@ -264,7 +264,7 @@ def read_source(source: Source, workers: int | None = None) -> Recipe:
             notes.append(f"{described[0]} lacks {missing:,} of the pictures: attributes NaN.")
 
     name, told = _kind(pictures, [list[0] for list in (listed, described) if list])
-    return Recipe(
+    return Unprepared(
         name=name,
         ids=np.array(ids),
         splits=np.array(kept, np.uint8),

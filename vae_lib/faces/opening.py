@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from vae_lib.errors import InputError
-from vae_lib.faces.cache import Recipe, open_cached
+from vae_lib.faces.cache import Unprepared, open_cached
 from vae_lib.faces.celeba import find_source, read_source
 from vae_lib.faces.dataset import Faces
 
@@ -109,9 +109,9 @@ def _open_synthetic(count: int, proportions: "Proportions | None", cache: Path |
     # Caches older than the renderer's number: the bytes of the renderer's file were in their key.
     key = OLDER_KEYS.get(drawn) or hashlib.sha256(drawn.encode()).hexdigest()
 
-    def read() -> Recipe:
+    def read() -> Unprepared:
         factors = synthetic.draw_factors(count, seed=0)
-        return Recipe(
+        return Unprepared(
             name="synthetic",
             ids=np.array([f"synthetic-{row:06d}" for row in range(count)]),
             splits=np.repeat(np.arange(3, dtype=np.uint8), np.diff(_bounds(count))),

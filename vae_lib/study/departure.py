@@ -241,7 +241,8 @@ class Judgement:
     high: float
     """Ends of the 95 % interval: percentiles over factors drawn with replacement."""
     p: float
-    """Share of random orders of the outcomes that correlate as much or more, one-sided."""
+    """Share of 5,000 random orders of the outcomes that correlate as much or more, one-sided; 0
+    says no more than that it is below 1/5,000."""
     factors: int
 
 

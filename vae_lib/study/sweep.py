@@ -40,7 +40,7 @@ def run_name(config: TrainConfig) -> str:
 
 
 def sweep(
-    recipe: TrainConfig,
+    config: TrainConfig,
     faces: Faces,
     out: Path,
     settings: Iterable[float],
@@ -54,7 +54,7 @@ def sweep(
 
     Parameters
     ----------
-    recipe : TrainConfig
+    config : TrainConfig
         Everything but the setting and the seed.
     faces : Faces
         Trained on its train split, measured on its test split.
@@ -87,7 +87,7 @@ def sweep(
         be measured anew has left no weights.
     """
     table = [
-        replace(recipe.with_setting(setting), seed=seed)
+        replace(config.with_setting(setting), seed=seed)
         for seed, setting in product(seeds, settings)
     ]
     faces.split("test")  # a missing split shows now, not after an hour of training

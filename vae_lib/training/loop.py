@@ -383,7 +383,8 @@ def train(
     Returns
     -------
     Training
-        Its ``model`` is trained and in eval mode, its ``history`` complete.
+        Its ``model`` is trained and in eval mode, with the facts of its training as ``metadata``;
+        its ``history`` is complete.
 
     Raises
     ------
@@ -433,6 +434,7 @@ def train(
             if folder is not None:
                 folder.lock.release()
     training.model.eval()  # training is over: whoever uses the model wants it so
+    training.model.metadata = training.metadata()
     return training
 
 
