@@ -38,6 +38,21 @@ def ship(
     print(shipping.ship(weights, faces, commit, name))
 
 
+def codes(data: Path | None = None, synthetic: bool = False) -> None:
+    """Measure anew where codes live, for the galleries of the models in the box.
+
+    Parameters
+    ----------
+    data
+        The folder of the faces that they were trained on; CELEBA_ROOT if left out.
+    synthetic
+        Those of the drawn faces.
+    """
+    from workshop.ship import fit_codes
+
+    print("\n".join(fit_codes(open_faces(data, kind="synthetic" if synthetic else "images"))))
+
+
 def cards() -> None:
     """Write the cards of all models in the box anew, from the facts that travel with them."""
     from workshop.ship import write_card
@@ -85,7 +100,7 @@ def report(pca: bool = False, sampled: bool = False) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0, or 2 where what it was given is of no use."""
-    commands = {c.__name__: c for c in (ship, cards, classifier, report)}
+    commands = {c.__name__: c for c in (ship, codes, cards, classifier, report)}
     try:
         subcommand_cli_from_dict(
             commands, prog="python -m workshop", description=__doc__, args=arguments

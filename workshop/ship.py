@@ -16,6 +16,7 @@ from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
 from vae_lib.files import write_atomically
+from vae_lib.latent import encode_images
 from vae_lib.pretrained.gallery import make_gallery
 from vae_lib.sample_distance import reference_distances
 from workshop.cards import card
@@ -74,6 +75,25 @@ def ship(weights: Path, faces: Faces, commit: str, name: str | None = None) -> s
     if faces.name == "celeba":
         save_image_ids(faces)
     return write_card(name)
+
+
+def fit_codes(faces: Faces) -> list[str]:
+    """Measure anew where codes live, for the galleries in the box of models of such faces.
+
+    Returns
+    -------
+    list of str
+        Their names; all else in their galleries stays as it is.
+    """
+    images = faces.split("valid").images
+    names = []
+    for name in pretrained.pretrained_names():
+        model = pretrained.load_pretrained(name)
+        if model.metadata["faces"] == faces.name:
+            gallery = pretrained.load_gallery(name).fitted(*encode_images(model, images))
+            gallery.save(pretrained.FOLDER / f"{name}.gallery.npz")
+            names.append(name)
+    return names
 
 
 def record_checksum(path: Path) -> None:

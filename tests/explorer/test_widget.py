@@ -291,6 +291,9 @@ def test_a_shipped_model_brings_its_gallery():
     np.testing.assert_allclose(mu, gallery.mu, atol=2e-3)
     directions = np.frombuffer(found["directions"], "<f2").reshape(gallery.directions.shape)
     np.testing.assert_allclose(directions, gallery.directions, atol=2e-3)
+    factor = np.frombuffer(found["fit"]["chol"], "<f2").reshape(128, 128)
+    np.testing.assert_array_equal(factor, gallery.code_factor)
+    np.testing.assert_array_equal(np.frombuffer(found["fit"]["mean"], "<f2"), gallery.code_mean)
     assert explorer.models[0].spec["order"] == np.argsort(-gallery.kl).tolist()
 
 

@@ -4,12 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from torch import distributions
 
 from vae_lib import pretrained
 from vae_lib.errors import InputError
 from vae_lib.latent import encode_images
 from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
-from vae_lib.pretrained.gallery import OLDER_NAMES, OWN, SCORES, Gallery, choose_faces, make_gallery
+from vae_lib.pretrained.gallery import (
+    FIT,
+    OLDER_NAMES,
+    OWN,
+    SCORES,
+    Gallery,
+    choose_faces,
+    make_gallery,
+)
 
 
 @pytest.fixture
@@ -32,7 +42,7 @@ def test_a_gallery_holds_the_codes_of_test_faces(gallery, model, faces):
 def test_a_saved_gallery_comes_back_rounded_to_float16(gallery, tmp_path):
     gallery.save(tmp_path / "g.npz")
     loaded = Gallery.load(tmp_path / "g.npz")
-    pairs = [(getattr(gallery, name), getattr(loaded, name)) for name in OWN]
+    pairs = [(getattr(gallery, name), getattr(loaded, name)) for name in OWN + FIT]
     pairs += [(getattr(gallery.scores, name), getattr(loaded.scores, name)) for name in SCORES]
     for old, new in pairs:
         if isinstance(old, tuple):
@@ -51,6 +61,44 @@ def test_a_gallery_of_before_its_scores_had_their_names_is_read_too(gallery, tmp
     loaded = Gallery.load(tmp_path / "old.npz")
     assert loaded.attribute_names == gallery.attribute_names
     np.testing.assert_array_equal(loaded.scores.best, gallery.scores.best)
+
+
+def test_codes_are_drawn_where_those_of_validation_faces_lie(gallery, model, faces):
+    mu, logvar = map(torch.tensor, encode_images(model, faces.split("valid").images))
+    posteriors = distributions.Normal(mu, (logvar / 2).exp())
+    drawn = posteriors.sample((2000,)).flatten(0, 1)
+    codes = gallery.sample_codes(100_000, torch.Generator().manual_seed(0))
+    assert codes.dtype == torch.float32
+    torch.testing.assert_close(codes.mean(0), drawn.mean(0), atol=0.02, rtol=0)
+    torch.testing.assert_close(codes.T.cov(), drawn.T.cov(), atol=0.03, rtol=0.03)
+    noise = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    shape = torch.tensor(gallery.code_factor)
+    density = distributions.MultivariateNormal(torch.tensor(gallery.code_mean), scale_tril=shape)
+    likelihood = distributions.Normal(0, 1).log_prob(noise).sum(1) - shape.logdet()
+    torch.testing.assert_close(
+        density.log_prob(gallery.sample_codes(3, torch.Generator().manual_seed(1))), likelihood
+    )
+
+
+def test_without_validation_faces_the_test_faces_say_where_codes_live(model, faces):
+    rest = faces.take(40, 0, 60)
+    gallery = make_gallery(model, rest)
+    expected = make_gallery(model, rest).fitted(*encode_images(model, rest.split("test").images))
+    np.testing.assert_allclose(gallery.code_factor, expected.code_factor, atol=1e-5)
+
+
+def test_a_gallery_of_before_it_knew_where_codes_live_is_read_and_says_so(gallery, tmp_path):
+    gallery.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as stored:
+        older = {name: value for name, value in stored.items() if name not in FIT}
+    np.savez(tmp_path / "old.npz", **older)
+    loaded = Gallery.load(tmp_path / "old.npz")
+    loaded.save(tmp_path / "again.npz")
+    with pytest.raises(InputError, match=r"does not say where codes live.*make_gallery"):
+        Gallery.load(tmp_path / "again.npz").sample_codes(1)
+    np.savez(tmp_path / "torn.npz", **older, code_mean=gallery.code_mean)
+    with pytest.raises(InputError, match="code_factor"):
+        Gallery.load(tmp_path / "torn.npz")
 
 
 def test_a_damaged_gallery_says_how_to_restore_it(gallery, tmp_path):
@@ -95,6 +143,10 @@ def test_every_shipped_model_has_its_gallery(name):
     assert len(gallery.ids) == len(set(gallery.ids)) == 64
     assert gallery.latent_size == model.config.latent_size
     assert gallery.kl.sum() == pytest.approx(metadata["test"]["kl"], rel=1e-3)
+    # Codes of faces are near the prior, as the KL wants it, and not the prior.
+    variances = np.square(gallery.code_factor).sum(1)
+    assert variances.mean() == pytest.approx(1, abs=0.3)
+    assert variances.max() > 1.2
     assert (pretrained.FOLDER / f"{name}.gallery.npz").stat().st_size < 100_000
     for either in (gallery.attributes > 0.5, gallery.attributes < 0.5):
         if gallery.scores.kind[0] == "ROC-AUC":

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from vae_lib.pretrained import (
 )
 from vae_lib.training import TrainConfig, train
 from workshop.cards import card
-from workshop.ship import ship
+from workshop.ship import fit_codes, ship
 
 
 @pytest.fixture
@@ -45,7 +46,13 @@ def test_a_shipped_model_comes_with_everything_measured_on_its_float16_weights(
     trained = load_weights(tmp_path / "run" / "vae_synthetic_beta_2.pth")
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-3, atol=1e-6)
-    assert load_gallery("vae_small").latent_size == 6
+    gallery = load_gallery("vae_small")
+    assert gallery.latent_size == 6
+    content = (box / "vae_small.gallery.npz").read_bytes()
+    replace(gallery, code_mean=None).save(box / "vae_small.gallery.npz")
+    assert fit_codes(replace(faces, name="celeba")) == []
+    assert fit_codes(faces) == ["vae_small"]
+    assert (box / "vae_small.gallery.npz").read_bytes() == content
     for fact in ("# vae_small", "abc1234", f"{metadata['test']['psnr']:.2f} dB", "--beta 2"):
         assert fact in text
     assert (box / "vae_small.md").read_text() == text

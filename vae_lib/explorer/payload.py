@@ -100,7 +100,7 @@ def _shipped_gallery(name: str) -> Gallery | None:
 
 def _gallery_of(model: VAE, faces: Faces) -> Gallery:
     """A gallery made on the spot: a few thousand faces tell enough for sliders."""
-    told = faces.take(2_000, 0, 500)
+    told = faces.take(2_000, 500, 500)
     if not all(np.count_nonzero(told.splits == split) for split in (0, 2)):
         few = faces.take(500, 500, 500)
         none = np.zeros((len(few), 0), np.float32)
@@ -226,7 +226,11 @@ def forget_closed() -> None:
 
 
 def _compact(gallery: Gallery) -> dict[str, Any]:
-    return {
+    fit = {}
+    if gallery.code_mean is not None and gallery.code_factor is not None:
+        parts = {"mean": gallery.code_mean, "chol": gallery.code_factor}
+        fit = {"fit": {name: value.astype("<f2").tobytes() for name, value in parts.items()}}
+    return fit | {
         "ids": list(gallery.ids),
         "names": [name.replace("_", " ") for name in gallery.attribute_names],
         "kind": list(gallery.scores.kind),

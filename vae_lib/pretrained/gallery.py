@@ -19,14 +19,15 @@ from vae_lib.attributes import (
 from vae_lib.errors import InputError, foreign
 from vae_lib.faces.dataset import Faces
 from vae_lib.files import write_atomically
-from vae_lib.latent import encode_images
+from vae_lib.latent import encode_images, gaussian_of_codes
 from vae_lib.model import VAE
 from vae_lib.objective import kl_per_dimension
 
 SIZE = 64  # faces in a gallery
-FLOAT16 = ("mu", "logvar", "directions")
+FLOAT16 = ("mu", "logvar", "directions", "code_mean", "code_factor")
 WORDS = ("ids", "names", "kind")
 OWN = ("ids", "mu", "logvar", "attributes", "directions", "kl")
+FIT = ("code_mean", "code_factor")  # which older files lack
 SCORES = tuple(field.name for field in fields(AttributeScores))
 # Of files that were written when every score was called an AUC.
 OLDER_NAMES = {
@@ -58,6 +59,10 @@ class Gallery:
     """What probes and single dimensions know of the k attributes, on the test faces."""
     kl: np.ndarray
     """Mean KL of each dimension over the test faces, nats, float32 (latent_size,)."""
+    code_mean: np.ndarray | None = None
+    """Mean of codes drawn for validation faces, float32 (latent_size,); None in older files."""
+    code_factor: np.ndarray | None = None
+    """L of these codes' covariance L Lᵀ, lower triangular, float32 (latent_size, latent_size)."""
 
     @property
     def latent_size(self) -> int:
@@ -68,12 +73,57 @@ class Gallery:
         """CelebA's forty, or the factors of drawn faces."""
         return self.scores.names
 
+    def sample_codes(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Draw codes where faces live: from a Gaussian fitted to the codes of validation faces.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        generator : torch.Generator, optional
+            On the CPU. One seed gives draws from the same noise here and in ``VAE.sample``, so
+            that the faces can be compared one by one.
+
+        Returns
+        -------
+        Tensor, float32 of shape (count, latent_size)
+
+        Raises
+        ------
+        InputError
+            If the gallery was made before galleries knew this.
+
+        Examples
+        --------
+        >>> from vae_lib import load_gallery
+        >>> z = load_gallery("vae_celeba").sample_codes(4000, torch.Generator().manual_seed(0))
+        >>> z.shape, round(z.var(0).max().item(), 1)  # the prior has variance 1 everywhere
+        (torch.Size([4000, 128]), 1.9)
+        """
+        if self.code_mean is None or self.code_factor is None:
+            raise InputError(
+                "This gallery does not say where codes live: it was made by an older version. Make "
+                "it again with vae_lib.pretrained.gallery.make_gallery."
+            )
+        noise = torch.randn(count, self.latent_size, generator=generator)
+        return torch.from_numpy(self.code_mean) + noise @ torch.from_numpy(self.code_factor).T
+
+    def fitted(self, mu: np.ndarray, logvar: np.ndarray) -> "Gallery":
+        """This gallery with the moments of these posteriors, those of validation faces."""
+        mean, covariance = gaussian_of_codes(mu, logvar)
+        factor = np.linalg.cholesky(covariance)
+        return replace(
+            self, code_mean=mean.astype(np.float32), code_factor=factor.astype(np.float32)
+        )
+
     def save(self, path: Path) -> None:
         """Write one small .npz; codes and directions are rounded to float16."""
         buffer = io.BytesIO()
-        values = {name: getattr(self, name) for name in OWN} | vars(self.scores)
+        kept = OWN if self.code_mean is None else OWN + FIT
+        values = {name: getattr(self, name) for name in kept} | vars(self.scores)
         for name in FLOAT16:
-            values[name] = values[name].astype(np.float16)
+            if name in values:
+                values[name] = values[name].astype(np.float16)
         np.savez_compressed(buffer, **values)
         write_atomically(Path(path), buffer.getvalue())
 
@@ -92,9 +142,11 @@ class Gallery:
         with foreign(f"The gallery {path} is missing, damaged or of another version", restore):
             with np.load(path, allow_pickle=False) as stored:
                 older = OLDER_NAMES if "probe_auc" in stored else {}
-                values = {name: stored[older.get(name, name)] for name in (*OWN, *SCORES)}
+                names = [*OWN, *SCORES, *(FIT if "code_mean" in stored else ())]
+                values = {name: stored[older.get(name, name)] for name in names}
             for name in FLOAT16:
-                values[name] = values[name].astype(np.float32)
+                if name in values:
+                    values[name] = values[name].astype(np.float32)
             for name in WORDS:
                 if values[name].dtype.kind not in "US" and values[name].size:
                     raise ValueError(f"{name} are no words")
@@ -110,8 +162,10 @@ class Gallery:
         shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name in ("mu", "logvar")}
         shapes |= {name: (k, size) for name in ("directions", "per_dimension")}
         shapes |= {"attributes": (n, k), "kl": (size,), "probe": (k,), "best_dimension": (k,)}
+        if self.code_mean is not None:
+            shapes |= {"code_mean": (size,), "code_factor": (size, size)}
         for name, shape in shapes.items():
-            values = getattr(self if name in OWN else self.scores, name)
+            values = getattr(self if name in OWN + FIT else self.scores, name)
             if values.shape != shape or values.dtype.kind not in "fiu":
                 raise ValueError(f"{name} is {values.dtype} of shape {values.shape}, not {shape}")
             if name != "attributes" and not np.isfinite(values).all():
@@ -138,7 +192,8 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
         In whatever mode; it is put into eval mode and back.
     faces : Faces
         With attributes. Directions and probes are fitted on the train split and scored on the
-        test split, from which the gallery's faces are chosen too. Attributes that all faces of a
+        test split, from which the gallery's faces are chosen too. Where codes live is measured on
+        the valid split, or on the test split where there is none. Attributes that all faces of a
         split have alike teach nothing and are left out; a warning names them.
 
     Examples
@@ -149,6 +204,7 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
     ((5, 128), ())
     """
     train, test = faces.split("train"), faces.split("test")
+    valid = faces.split("valid") if 1 in faces.splits else test
     kept = usable(train.attributes, test.attributes)
     names = np.array(faces.attribute_names, dtype=str)
     if not kept.all():
@@ -184,7 +240,7 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
         directions=attribute_directions(train_mu, train.attributes),
         scores=scores,
         kl=kl_per_dimension(torch.from_numpy(mu), torch.from_numpy(logvar)).mean(0).numpy(),
-    )
+    ).fitted(*encode_images(model, valid.images))
 
 
 def choose_faces(attributes: np.ndarray, count: int) -> Sequence[int]:
