@@ -201,10 +201,103 @@ def test_both_ends_of_a_slider_show_the_face_there(page, celeba, order):
 
 def test_a_seed_names_the_same_face_in_python(page, celeba):
     page.locator(".ve-chooser select").first.select_option("seed")
+    if page.get_by_label("Drawn from").first.is_visible():
+        page.get_by_label("Drawn from").first.select_option("the prior")
     seed = page.get_by_label("Seed").first
     seed.fill("2026")
     seed.press("Enter")
     shows(page, decode_images(celeba, seeded_normal(2026, 128)[None])[0], within=2)
+
+
+# A clock that runs eight times as fast, so that nobody waits.
+FAST = """() => {
+  const now = performance.now.bind(performance);
+  performance.now = () => 8 * now();
+}"""
+
+
+def test_play_moves_the_slider_that_was_touched_last_there_and_back(page):
+    page.reload()
+    page.wait_for_function(READY)
+    page.evaluate(FAST)
+    page.locator(".ve-latent input").nth(1).focus()
+    before, face = slider_value(page, 1), pixels(page)
+    undo = page.get_by_role("button", name="Undo")
+    page.get_by_role("button", name="Play").click()
+    for end in (3, -3):
+        page.wait_for_function(
+            "(end) => Math.abs(document.querySelectorAll('.ve-latent input')[1].value - end) < 0.2",
+            arg=end,
+        )
+    page.get_by_role("button", name="Play").wait_for()  # "Stop" until it is back
+    shows(page, face, within=0)
+    assert slider_value(page, 1) == before
+    assert undo.get_attribute("aria-disabled") == "true"  # nothing is left to be undone
+
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(300)
+    page.get_by_role("button", name="Stop").click()
+    assert page.get_by_role("button", name="Play").count() == 1
+    assert slider_value(page, 1) > before + 0.5
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(100)
+    page.keyboard.press("Control+z")  # any key stops it, and then does what it always does
+    page.wait_for_timeout(100)
+    assert page.get_by_role("button", name="Stop").count() == 0
+    page.keyboard.press("Control+z")  # a play is one step
+    assert undo.get_attribute("aria-disabled") == "true"
+    assert slider_value(page, 1) == before
+
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_role("button", name="Play").click()
+    seen = page.evaluate(
+        """async () => {
+          const [slider, values] = [document.querySelectorAll('.ve-latent input')[1], new Set()];
+          for (const end = performance.now() + 3500; performance.now() < end; ) {
+            values.add(slider.value);
+            await new Promise((resolve) => setTimeout(resolve, 10));
+          }
+          return values.size;
+        }"""
+    )
+    page.get_by_role("button", name="Stop").click()
+    page.emulate_media(reduced_motion="no-preference")
+    assert 3 <= seen <= 5
+    page.reload()  # the clock
+    page.wait_for_function(READY)
+
+
+def test_surprise_me_draws_a_face_that_its_seed_names(page, celeba):
+    seeds = set()
+    for _ in range(2):
+        page.get_by_role("button", name="Surprise me").click()
+        if page.get_by_label("Drawn from").first.is_visible():
+            page.get_by_label("Drawn from").first.select_option("the prior")
+        seeds.add(seed := int(page.get_by_label("Seed").first.input_value()))
+        shows(page, decode_images(celeba, seeded_normal(seed, 128)[None])[0], within=2)
+    assert len(seeds) == 2
+
+
+def test_a_gallery_with_a_fit_draws_where_faces_live(browser, tmp_path, celeba):
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=128).astype("<f2")
+    chol = np.tril(rng.normal(size=(128, 128)) / 20 + np.eye(128) / 2).astype("<f2")
+    explorer = explore("vae_celeba")
+    weights = explorer.models[0]
+    plain = weights.gallery
+    weights.gallery = plain | {"fit": {"mean": mean.tobytes(), "chol": chol.tobytes()}}
+    try:
+        page = opened(browser, write_widgets(tmp_path, explorer))
+    finally:
+        weights.gallery = plain
+    page.get_by_role("button", name="Surprise me").click()
+    seed = int(page.get_by_label("Seed").first.input_value())
+    noise = seeded_normal(seed, 128)
+    z = mean.astype(np.float32) + chol.astype(np.float32) @ noise
+    shows(page, decode_images(celeba, z[None].astype(np.float32))[0], within=2)
+    page.get_by_label("Drawn from").first.select_option("the prior")
+    shows(page, decode_images(celeba, noise[None])[0], within=2)
+    page.context.close()
 
 
 def test_gallery_faces_attributes_and_locks(page, celeba):

@@ -14,11 +14,12 @@ function randomStart(roll, { latent, ids }) {
   return [
     () => ({ kind: "mean" }),
     () => ({ kind: "seed", seed: roll(2 ** 32) }),
+    () => ({ kind: "fit", seed: roll(2 ** 32) }),
     () => ({ kind: "gallery", index: roll(ids.length) }),
     () => ({ kind: "face", id: `${roll(999999)}.jpg` }),
     () => ({ kind: "factors", values: Array.from({ length: 13 }, () => roll(1001)) }),
     () => ({ kind: "code", values: Array.from({ length: latent }, () => roll(4095) - 2047) }),
-  ][roll(6)]();
+  ][roll(7)]();
 }
 
 function randomAction(roll, there) {
@@ -74,6 +75,23 @@ test("one drag is one step, and a rest or another control begins the next", () =
   assert.equal(history.past.length, 3);
   history.undo();
   assert.deepEqual(history.present.offsets, { 3: 60 });
+});
+
+test("what is folded is one step, and none where it ends as it began", () => {
+  const history = new History(initialState());
+  history.act({ type: "t", value: 5 }, "t", 0);
+  const before = history.present;
+  for (let i = 0; i < 150; i++) history.act({ type: "offset", rank: 0, value: i + 1 }, "z0", 1000 * i);
+  history.foldSince(before);
+  assert.equal(history.past.length, 2);
+  history.undo();
+  assert.equal(history.present, before);
+  history.act({ type: "t", value: 90 }, "t", 1e6);
+  history.act({ type: "t", value: 5 }, "t", 2e6);
+  history.foldSince(before);
+  assert.equal(history.past.length, 1);
+  history.foldSince(before); // no step leads there any more: nothing happens
+  assert.equal(history.past.length, 1);
 });
 
 test("actions leave the state they act on alone, and doing nothing is no step", () => {
@@ -162,6 +180,23 @@ test("locked attributes stay where they are while others move", () => {
   state = locks.reduce((now, index) => reduce(now, { type: "lock", index, on: true }), state);
   const z = position(there, state, 0);
   for (const lock of locks) assert.ok(Math.abs(along(z, directions[lock])) < 1e-4);
+});
+
+test("faces drawn where codes live have the mean and the covariance that were fitted", () => {
+  const there = world(3);
+  const { mean, chol } = there.models[0].fit;
+  const count = 20_000;
+  const codes = Array.from({ length: count }, (_, seed) => position(there, { ...initialState(), start: { kind: "fit", seed } }, 0));
+  for (let i = 0; i < 3; i++) {
+    const middle = (k) => codes.reduce((sum, z) => sum + z[k], 0) / count;
+    const sd = (k) => Math.hypot(...chol[k]);
+    assert.ok(Math.abs(middle(i) - mean[i]) < (5 * sd(i)) / Math.sqrt(count));
+    for (let j = 0; j <= i; j++) {
+      const found = codes.reduce((sum, z) => sum + (z[i] - mean[i]) * (z[j] - mean[j]), 0) / count;
+      const asked = chol[i].reduce((sum, value, k) => sum + value * chol[j][k], 0);
+      assert.ok(Math.abs(found - asked) < (7 * sd(i) * sd(j)) / Math.sqrt(count), `${i} ${j}: ${found}, ${asked}`);
+    }
+  }
 });
 
 test("ways keep their ends; the spherical one keeps the length", () => {

@@ -37,6 +37,10 @@ export function world(latent = 128, models = 1, faces = 64, attributes = 40, fac
       score: Array.from({ length: attributes }, (_, i) => 0.5 + i / 100),
       mu: numbers(faces * latent), directions: numbers(attributes * latent),
       attributes: halves(Array(faces * attributes).fill(1)),
+      fit: {
+        mean: numbers(latent),
+        chol: halves(Array.from({ length: latent ** 2 }, (_, i) => (i % latent > i / latent ? 0 : (roll(49) - 24) / 8))),
+      },
     },
   }));
   const specs = Array.from({ length: factors }, (_, i) => ({ name: `factor ${i}`, low: -1, high: i + 1, binary: false }));

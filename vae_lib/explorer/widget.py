@@ -50,6 +50,7 @@ MODULES = (
     "place",
     "photo",
     "previews",
+    "play",
     "parts",
     "view",
 )

@@ -31,6 +31,7 @@ export class Controller {
       model.get("labels"),
       model.get("factors"),
     );
+    this.drawsFrom = this.world.fits ? "fit" : "seed"; // by default faces are drawn where faces live
     this.history = new History({ ...initialState(), start: this.opening() });
     if (!carriers.length) return;
     // What anywidget hands on does not tell whether there is a kernel; other widgets do.
@@ -220,6 +221,9 @@ export class Controller {
     } catch (error) {
       this.complain(error.silent ? "The kernel does not answer, so that this face cannot be encoded now. It may be busy with another cell." : error.message);
     }
+  }
+  surprise() {
+    return this.begin("start", { kind: this.drawsFrom, seed: Math.floor(Math.random() * 2 ** 32) });
   }
   /** True factors while a slider is dragged: only the newest are rendered and encoded. */
   async setFactors(values) {

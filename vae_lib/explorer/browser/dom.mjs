@@ -24,7 +24,29 @@ export const paint = (canvas, frame) => {
   canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(frame), size, size), 0, 0);
 };
 
-export const PADLOCK = `<svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.6"><rect x="3" y="7" width="10" height="7" rx="1.5"/><path class="ve-shut" d="M5 7V5a3 3 0 0 1 6 0v2"/><path class="ve-open" d="M5 7V4.5a3 3 0 0 1 5.7-1.2"/></svg>`;
+const SVG = `<svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.6">`;
+export const PADLOCK = `${SVG}<rect x="3" y="7" width="10" height="7" rx="1.5"/><path class="ve-shut" d="M5 7V5a3 3 0 0 1 6 0v2"/><path class="ve-open" d="M5 7V4.5a3 3 0 0 1 5.7-1.2"/></svg>`;
+
+const ICONS = {
+  undo: `<path d="M6 3 2.5 6.5 6 10M3 6.5h7a3.5 3.5 0 0 1 0 7H7"/>`,
+  redo: `<path d="m10 3 3.5 3.5L10 10M13 6.5H6a3.5 3.5 0 0 0 0 7h3"/>`,
+  reset: `<path d="M4 2.5v4h4M4.3 6.2a5 5 0 1 1-1 4.3"/>`,
+  play: `<path fill="currentColor" d="M4.5 3v10l8-5z"/>`,
+  stop: `<path fill="currentColor" d="M4 4h8v8H4z"/>`,
+  dice: `<rect x="2" y="2" width="12" height="12" rx="2.5"/><path stroke-linecap="round" stroke-width="2.2" d="M5.3 5.3h0M10.7 5.3h0M8 8h0M5.3 10.7h0M10.7 10.7h0"/>`,
+};
+
+/** A button with a picture, and beside it a word where there is room. */
+export function iconButton(icon, word, onclick, attributes = {}) {
+  const made = button("", onclick, { class: "ve-icon", ...attributes });
+  made.tell = (icon, word) => {
+    made.innerHTML = `${SVG}${ICONS[icon]}</svg>`;
+    made.append(h("span", { class: "ve-word" }, word));
+    made.setAttribute("aria-label", word);
+  };
+  made.tell(icon, word);
+  return made;
+}
 
 /**
  * A slider with its name, its value and a button that recentres it: one stop of the Tab key. The

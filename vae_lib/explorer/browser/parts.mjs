@@ -1,7 +1,7 @@
 // The parts of the explorer: each gives an element, and a function that tells it what changed.
 
 import { clamp, decimals, norm, soon } from "./numbers.mjs";
-import { NOTCHES, reduce } from "./state.mjs";
+import { NOTCHES } from "./state.mjs";
 import { LARGE, difference, drawn, gif, pngOf, sideBySide } from "./pictures.mjs";
 import { PADLOCK, button, h, oneStop, ownSlider, paint, section, unique } from "./dom.mjs";
 
@@ -83,25 +83,6 @@ export function facesPart(controller) {
   return { element, update };
 }
 
-export function toolbarPart(controller) {
-  const undo = button("Undo", () => controller.undo(), { title: "Ctrl+Z", "aria-keyshortcuts": "Control+Z" });
-  const redo = button("Redo", () => controller.redo(), { title: "Ctrl+Shift+Z", "aria-keyshortcuts": "Control+Shift+Z" });
-  const reset = button("Reset", () => controller.act({ type: "reset" }), { title: "Back to the starting face" });
-  const changes = h("input", { type: "checkbox", "aria-label": "Show what changed", onchange: () => controller.showChanges(changes.checked) });
-  const element = h("div", { class: "ve-bar", role: "toolbar", "aria-label": "This face" }, undo, redo, reset, h("label", { class: "ve-check" }, changes, h("span", {}, h("span", { class: "ve-spare" }, "Show "), "what changed")));
-  oneStop(element, "button, input")(undo);
-  const update = (what) => {
-    if (what !== "state") return;
-    const { past, future, present } = controller.history;
-    // aria-disabled, not disabled: a button that vanishes under the fingers takes the focus along.
-    undo.setAttribute("aria-disabled", String(!past.length));
-    redo.setAttribute("aria-disabled", String(!future.length));
-    reset.setAttribute("aria-disabled", String(reduce(present, { type: "reset" }) === present));
-    changes.checked = controller.changes;
-  };
-  return { element, update };
-}
-
 /** Choose where the face begins, or where the way ends: the parts of a select and what it needs. */
 function chooser(controller, target, none) {
   const { world } = controller;
@@ -113,9 +94,21 @@ function chooser(controller, target, none) {
   const seed = h("input", { type: "number", min: 0, max: 4294967295, step: 1, "aria-label": "Seed", onchange: () => draw(Number(seed.value)) });
   const draw = (value) => {
     lastSeed = Math.floor(clamp(Number.isFinite(value) ? value : 0, 0, 4294967295));
-    choose({ kind: "seed", seed: lastSeed });
+    choose({ kind: from.value, seed: lastSeed });
   };
-  const seedLine = h("div", { class: "ve-line" }, h("label", {}, "Seed ", seed), button("Another", () => draw(lastSeed + 1)));
+  const from = h(
+    "select",
+    {
+      "aria-label": "Drawn from", title: "A Gaussian fitted to the codes of validation faces, or N(0, I)", hidden: !world.fits,
+      onchange: () => {
+        controller.drawsFrom = from.value;
+        draw(lastSeed);
+      },
+    },
+    world.fits ? h("option", { value: "fit" }, "where faces live") : null,
+    h("option", { value: "seed" }, "the prior"),
+  );
+  const seedLine = h("div", { class: "ve-line" }, h("label", {}, "Seed ", seed), button("Another", () => draw(lastSeed + 1)), from);
   const thumbs = h("div", { class: "ve-thumbs", role: "group", "aria-label": "Faces of the gallery, as this model decodes them" });
   const name = h("input", { type: "text", placeholder: "000123.jpg", "aria-label": "Name of a face of the dataset", onchange: () => name.value.trim() && byName(name.value.trim()) });
   const byName = (id) => choose({ kind: "face", id }, { kind: "face", id });
@@ -157,7 +150,8 @@ function chooser(controller, target, none) {
   const element = h("div", { class: "ve-chooser" }, kinds, seedLine, faceLine, thumbs);
   const update = (what) => {
     if (what !== "state" && what !== "kernel") return;
-    const kind = current()?.kind ?? "none";
+    const drawn = ["seed", "fit"].includes(current()?.kind);
+    const kind = drawn ? "seed" : (current()?.kind ?? "none");
     const options = [
       none && ["none", none],
       ["mean", "the prior’s mean"],
@@ -179,7 +173,8 @@ function chooser(controller, target, none) {
     seedLine.hidden = kind !== "seed";
     faceLine.hidden = kind !== "face" || controller.kernel.mode !== "there";
     thumbs.hidden = kind !== "gallery";
-    if (kind === "seed" && document.activeElement !== seed) seed.value = lastSeed = current().seed;
+    if (drawn) from.value = current().kind;
+    if (drawn && document.activeElement !== seed) seed.value = lastSeed = current().seed;
     if (kind === "face" && document.activeElement !== name) name.value = current().id;
     if (kind === "gallery") {
       fill();
@@ -376,6 +371,7 @@ export function factorsPart(controller) {
       input: (value) => controller.setFactors((controller.wantedFactors ?? values()).with(index, value)),
     });
     slider.row.title = meaning;
+    slider.row.classList.add("ve-factor");
     return slider;
   });
   const alone = h("p", { class: "ve-note" }, "These sliders draw new faces, which needs a kernel: run this cell in a notebook.");

@@ -72,6 +72,14 @@ export class History {
     this.past = this.past.slice(0, -1);
     this.control = null;
   }
+  /** What happened since this state was the present one becomes one step, or none. */
+  foldSince(before) {
+    const at = this.past.lastIndexOf(before);
+    if (at < 0) return;
+    const moved = keyOf(before) !== keyOf(this.present);
+    this.past = this.past.slice(0, moved ? at + 1 : at);
+    this.control = null;
+  }
   redo() {
     if (!this.future.length) return;
     this.past = [...this.past, this.present];
@@ -82,11 +90,15 @@ export class History {
 
 export const keyOf = (start) => JSON.stringify(start);
 
+/** A draw from a Gaussian, from one of N(0, I): mean + L ε, with L's rows below one another. */
+const drawnFrom = ({ mean, chol }, noise) => mean.map((value, i) => value + dot(chol[i], noise));
+
 /** The code of a start for one model, or undefined where only the kernel knows and has not told. */
 export function codeOf(world, start, m) {
   const { latent, models, known } = world;
   if (start.kind === "mean") return new Float32Array(latent);
   if (start.kind === "seed") return seededNormal(start.seed, latent);
+  if (start.kind === "fit") return drawnFrom(models[m].fit, seededNormal(start.seed, latent));
   if (start.kind === "gallery") return models[m].faces[start.index];
   if (start.kind === "code") return Float32Array.from(start.values, (value) => value / GRAIN);
   return known.get(keyOf(start))?.codes[m];
@@ -152,7 +164,7 @@ export function stretch(state, part) {
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const VERSION = "vae1-";
 export const LONGEST = 400;
-const KINDS = ["mean", "seed", "gallery", "face", "factors", "code"];
+const KINDS = ["mean", "seed", "gallery", "face", "factors", "code", "fit"];
 
 /** 24 bits of FNV-1a (Fowler, Noll, Vo). */
 export function checksum(text) {
@@ -202,7 +214,7 @@ export function encodeState(world, state) {
   const { write, text } = writer();
   const writeStart = (start) => {
     write(KINDS.indexOf(start.kind), 3);
-    if (start.kind === "seed") write(start.seed, 32);
+    if (start.kind === "seed" || start.kind === "fit") write(start.seed, 32);
     if (start.kind === "gallery") write(start.index, 8);
     if (start.kind === "face") {
       if (start.id.length > 31 || /[^\x20-\x7e]/.test(start.id)) return false;
@@ -267,7 +279,7 @@ export function decodeState(world, text) {
   const readStart = () => {
     const kind = KINDS[read(3)];
     if (kind === "mean") return { kind };
-    if (kind === "seed") return { kind, seed: read(32) };
+    if (kind === "seed" || (kind === "fit" && world.fits)) return { kind, seed: read(32) };
     if (kind === "gallery") return { kind, index: read(8) };
     if (kind === "face") return { kind, id: Array.from({ length: read(5) }, () => String.fromCharCode(read(7))).join("") };
     if (kind === "factors") return { kind, values: factors.map(() => read(10)) };
@@ -331,6 +343,7 @@ export function makeWorld(subjects, labels, factors) {
       label: labels[m], order: spec.order, kl: spec.kl,
       faces: ids.map((id) => mu[gallery.ids.indexOf(id)]),
       directions: names.map((name) => directions[gallery.names.indexOf(name)]),
+      fit: gallery?.fit && { mean: rows(gallery.fit.mean, latent)[0], chol: rows(gallery.fit.chol, latent) },
     };
   });
   const values = rows(galleries[0]?.attributes, galleries[0]?.names?.length);
@@ -345,6 +358,7 @@ export function makeWorld(subjects, labels, factors) {
   const identity = [...subjects.map(({ spec }) => spec.digest), ...ids, ...names, factors.length];
   return {
     latent, models, attributes, ids, factors, facts: ids.map(facts), known: new Map(),
+    fits: models.every(({ fit }) => fit), // the Gaussians that were fitted to the codes of faces
     fingerprint: checksum(identity.join("\n")),
   };
 }

@@ -5,9 +5,10 @@ import { Controller } from "./controller.mjs";
 import { h, isTyping } from "./dom.mjs";
 import { standing } from "./place.mjs";
 import { photoPart } from "./photo.mjs";
+import { toolbarPart } from "./play.mjs";
 import { Previews } from "./previews.mjs";
 import {
-  attributesPart, dimensionsPart, facesPart, factorsPart, keepPart, startPart, toolbarPart, wayPart,
+  attributesPart, dimensionsPart, facesPart, factorsPart, keepPart, startPart, wayPart,
 } from "./parts.mjs";
 
 async function render({ model, el }, controller) {
@@ -37,10 +38,11 @@ async function render({ model, el }, controller) {
   const add = (part) => (parts.push(part.update), part.element);
   const faces = add(facesPart(controller));
   const chooser = add(startPart(controller));
+  const toolbar = toolbarPart(controller, root);
   const controls = h(
     "div",
     { class: "ve-controls" },
-    add(toolbarPart(controller)),
+    add(toolbar),
     world.attributes.length ? add(attributesPart(controller, previews)) : null,
     add(dimensionsPart(controller, previews, model.get("shown"))),
     world.factors.length ? add(factorsPart(controller)) : null,
@@ -82,6 +84,7 @@ async function render({ model, el }, controller) {
     controller.hide(update);
     stand.end();
     previews.end();
+    toolbar.end();
     root.remove();
   };
 }
