@@ -204,7 +204,8 @@ SEEN = """async ({ every, first, which = 0 }) => {
   const around = [];
   for (let box = root.parentElement; box; box = box.parentElement)
     if (box.scrollHeight > box.clientHeight + 1) around.push(box);
-  const controls = [...root.querySelectorAll('button, input, select, summary')].filter(visible);
+  const kinds = 'button, input, select, summary, .ve-map';
+  const controls = [...root.querySelectorAll(kinds)].filter(visible);
   const panel = root.querySelector('.ve-controls');
   const whole = (control) => {
     const [place, room] = [control, panel].map((element) => element.getBoundingClientRect());
@@ -215,7 +216,7 @@ SEEN = """async ({ every, first, which = 0 }) => {
   for (const from of ['above', 'below']) {
     document.activeElement.blur();
     for (const [number, control] of controls.entries()) {
-      if (number % every !== first) continue;
+      if (number % every !== first && !control.matches('.ve-map')) continue;
       for (const box of around) box.scrollTop = from === 'above' ? 0 : box.scrollHeight;
       control.focus();
       if (panel.contains(control) && !whole(control))

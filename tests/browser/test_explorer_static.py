@@ -300,6 +300,56 @@ def test_a_gallery_with_a_fit_draws_where_faces_live(browser, tmp_path, celeba):
     page.context.close()
 
 
+def test_the_map_drags_a_face_through_two_dimensions(page, celeba, order):
+    page.reload()
+    page.wait_for_function(READY)
+    gallery = load_gallery("vae_celeba")
+    codes = gallery.mu.astype(np.float16).astype(np.float32)
+    start = codes[gallery.ids.index(OPENING[0])]
+    page.get_by_text("Map of two dimensions").click()
+    square = page.locator(".ve-map")
+    square.scroll_into_view_if_needed()
+
+    def at(x, y):
+        box = square.bounding_box()
+        pixel = box["width"] / 7  # of a standard deviation
+        return float(box["x"] + (3.5 + x) * pixel), float(box["y"] + (3.5 - y) * pixel)
+
+    page.mouse.move(*at(start[order[0]], start[order[1]]))
+    page.mouse.down()
+    page.mouse.move(*at(-2, 2.5), steps=8)
+    page.mouse.up()
+    assert [slider_value(page, rank) for rank in (0, 1)] == pytest.approx([-2, 2.5], abs=0.04)
+    z = start.copy()
+    z[order[:2]] = [round(slider_value(page, rank) * 256) / 256 for rank in (0, 1)]
+    shows(page, decode_images(celeba, z[None])[0], within=2)
+
+    square.focus()
+    for key in ("ArrowRight", "Shift+ArrowDown"):
+        page.keyboard.press(key)
+    assert [slider_value(page, rank) for rank in (0, 1)] == pytest.approx([-1.9, 2], abs=0.05)
+    told = square.get_attribute("aria-valuetext")
+    assert told.startswith(f"z {order[0]}: −1.")
+    assert f", z {order[1]}: " in told
+    page.keyboard.press("0")
+    assert [slider_value(page, rank) for rank in (0, 1)] == [0, 0]
+
+    page.get_by_label("Across the map").select_option("3")
+    page.get_by_label("Up the map").select_option("3")  # the same on both: they change places
+    assert page.get_by_label("Across the map").input_value() == "1"
+    plane = codes[:, order[[1, 3]]]
+    apart = np.linalg.norm(plane[:, None] - plane, axis=-1) + 9 * np.eye(len(plane))
+    lone = int((apart.min(1) - 9 * (np.abs(plane).max(1) > 3)).argmax())
+    page.mouse.click(*at(*plane[lone]))
+    shows(page, decode_images(celeba, codes[[lone]])[0], within=2)
+    assert page.locator(".ve-thumbs button").nth(lone).get_attribute("aria-pressed") == "true"
+    page.keyboard.press("Control+z")
+    page.keyboard.press("0")
+    page.keyboard.press("Enter")  # the face whose dot is nearest to the middle
+    middle = int(np.linalg.norm(plane, axis=1).argmin())
+    shows(page, decode_images(celeba, codes[[middle]])[0], within=2)
+
+
 def test_gallery_faces_attributes_and_locks(page, celeba):
     gallery = load_gallery("vae_celeba")
     page.locator(".ve-chooser select").first.select_option("gallery")

@@ -51,6 +51,7 @@ MODULES = (
     "photo",
     "previews",
     "play",
+    "map",
     "parts",
     "view",
 )

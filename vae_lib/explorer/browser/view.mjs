@@ -5,6 +5,7 @@ import { Controller } from "./controller.mjs";
 import { h, isTyping } from "./dom.mjs";
 import { standing } from "./place.mjs";
 import { photoPart } from "./photo.mjs";
+import { mapPart } from "./map.mjs";
 import { toolbarPart } from "./play.mjs";
 import { Previews } from "./previews.mjs";
 import {
@@ -45,6 +46,7 @@ async function render({ model, el }, controller) {
     add(toolbar),
     world.attributes.length ? add(attributesPart(controller, previews)) : null,
     add(dimensionsPart(controller, previews, model.get("shown"))),
+    world.latent > 1 ? add(mapPart(controller)) : null,
     world.factors.length ? add(factorsPart(controller)) : null,
     add(wayPart(controller, previews)),
     add(photoPart(controller)),
