@@ -18,6 +18,7 @@ from workshop.markdown import (
     MEASURES,
     NOTHING_YET,
     SCORES,
+    densities,
     equal_nats,
     setting_of,
     share_of_beta,
@@ -37,6 +38,7 @@ def fragments() -> dict[str, str]:
     return {
         "celeba_runs": measured_on(celeba) + summary(celeba, MEASURES),
         "celeba_equal_nats": equal_nats(celeba),
+        "celeba_densities": densities(celeba),
         "celeba_every_run": every_run(celeba),
         "synthetic_runs": measured_on(synthetic) + summary(synthetic, MEASURES),
         "synthetic_disentanglement": disentanglement(synthetic),

@@ -15,7 +15,12 @@ from vae_lib.errors import InputError
 from vae_lib.faces import open_faces
 from vae_lib.pretrained import load_pretrained, pretrained_names
 from vae_lib.pretrained.classifier import AttributeClassifier, features, load_classifier
-from vae_lib.sample_distance import frechet_distance, reference_distances, sample_distance
+from vae_lib.sample_distance import (
+    density_distances,
+    frechet_distance,
+    reference_distances,
+    sample_distance,
+)
 from workshop.classifier import save_classifier, score_classifier, train_classifier
 
 
@@ -160,6 +165,7 @@ def test_only_celeba_is_measured(faces, celeba_like, model):
         lambda: train_classifier(faces),
         lambda: sample_distance(model, faces),
         lambda: reference_distances(model, faces),
+        lambda: density_distances(model, faces),
     ):
         with pytest.raises(InputError, match="knows CelebA's faces and no others; found 'synth"):
             refused()
@@ -226,3 +232,12 @@ def test_sets_of_known_worth_come_in_their_order(celeba):
     assert found["images"] == 600
     assert found["prior"] == pytest.approx(sample_distance(model, few.split("test")), rel=1e-4)
     assert sample_distance(model, few.split("test"), count=200) > found["prior"]  # the bias
+
+
+def test_draws_from_where_codes_live_are_nearer_than_the_priors(celeba):
+    few = celeba.take(0, 1_000, 600)
+    model = load_pretrained("vae_celeba")
+    found = density_distances(model, few, seeds=[3])
+    far = sample_distance(model, few.split("test"), seed=3)
+    assert found["prior"] == [pytest.approx(far, rel=1e-4)]
+    assert found["fitted_to_draws"] < found["prior"] < found["fitted_to_means"]

@@ -105,3 +105,26 @@ def test_what_pages_say_of_the_two_other_objectives_is_what_the_runs_say():
         "The capacity leads in none by more than both ±, is clearly worse in two, and costs 2 dB",
         not any(ahead(capacity)) and decibels_lost(capacity) == pytest.approx(2, rel=0.2),
     )
+
+
+def test_what_results_say_of_where_codes_live_is_what_was_measured():
+    models = report.numbers()["celeba"]["densities"]["models"].values()
+    assert [model["setting"] for model in models] == [1, 4, 10]
+    names = ("prior", "fitted_to_means", "fitted_to_draws")
+    means = [[np.mean(model[name]) for name in names] for model in models]
+    widest = [max(np.std(model[name], ddof=1) for name in names) for model in models]
+    holds(RESULTS_PAGE, "± over three sets of draws", all(len(m["prior"]) == 3 for m in models))
+    holds(
+        RESULTS_PAGE,
+        "fitted to draws from the posteriors is ahead of the prior by more than ten times the ±",
+        all(prior - draws > 10 * sd for (prior, _, draws), sd in zip(means, widest, strict=True)),
+    )
+    holds(
+        RESULTS_PAGE,
+        "fitted to the posterior means is behind the prior",
+        all(of_means > prior for prior, of_means, _ in means),
+    )
+    nearer = [
+        model["reconstructions"][0] - row[2] for model, row in zip(models, means, strict=True)
+    ]
+    holds(RESULTS_PAGE, "Where samples are nearer than reconstructions", max(nearer) > 1)

@@ -6,13 +6,15 @@ formula is that of the "FID" of papers (Heusel et al. 2017), the features are no
 compare with each other, never with a published FID.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from vae_lib.errors import InputError
 from vae_lib.evaluation import check_images
 from vae_lib.faces.dataset import Faces
-from vae_lib.latent import decode_images, encode_images
+from vae_lib.latent import decode_images, encode_images, gaussian_of_codes
 from vae_lib.model import VAE, unwrap
 from vae_lib.pretrained.classifier import check_celeba, features, load_classifier
 
@@ -175,6 +177,72 @@ def reference_distances(model: VAE, faces: Faces, *, seed: int = 0) -> dict[str,
         }.items()
     }
     return distances | {"images": count}
+
+
+def density_distances(
+    model: VAE, faces: Faces, *, seeds: Sequence[int] = (0, 1, 2)
+) -> dict[str, list[float]]:
+    """Fréchet distance of decoded draws from three densities of codes, for each seed of the draws.
+
+    Parameters
+    ----------
+    model : VAE
+        Of 64x64 faces.
+    faces : Faces
+        CelebA. Gaussians are fitted to the codes of the valid split, with all covariances; the
+        distance is to the test split, of as many draws.
+    seeds : sequence of int
+        One set of draws for each. The three densities get the same noise.
+
+    Returns
+    -------
+    dict
+        ``prior``; ``fitted_to_means``, a Gaussian with the moments of the posterior means;
+        ``fitted_to_draws``, with those of the aggregate posterior, as `gaussian_of_codes` and
+        `Gallery.sample_codes` have it; ``reconstructions``, one number, of the test faces.
+
+    Raises
+    ------
+    InputError
+        As `sample_distance`.
+
+    Notes
+    -----
+    Ghosh et al. 2020, arXiv:1903.12436, sec. 4, fit such an *ex-post density* without training
+    anything again.
+
+    Examples
+    --------
+    >>> black = Faces.from_arrays(np.zeros((50, 64, 64, 3), np.uint8), name="celeba")
+    >>> found = density_distances(VAE(), black, seeds=[0])
+    >>> [len(values) for values in found.values()]
+    [1, 1, 1, 1]
+    """
+    check_celeba(faces)
+    model = unwrap(model)
+    check_images(model, faces.images)
+    test = faces.split("test")
+    classifier, _ = load_classifier(model.device)
+    real = features(classifier, test.images)
+
+    def far(codes: np.ndarray) -> float:
+        return frechet_distance(features(classifier, _decoded(model, codes)), real)
+
+    mu, logvar = encode_images(model, faces.split("valid").images)
+    fits = {
+        "fitted_to_means": gaussian_of_codes(mu, np.full_like(logvar, -np.inf)),
+        "fitted_to_draws": gaussian_of_codes(mu, logvar),
+    }
+    found: dict[str, list[float]] = {"prior": [], "fitted_to_means": [], "fitted_to_draws": []}
+    for seed in seeds:
+        noise = _prior(model, len(test), seed)
+        found["prior"].append(far(noise))
+        for name, (mean, covariance) in fits.items():
+            # Of few faces the means' covariance has no Cholesky factor; a root it has.
+            values, vectors = np.linalg.eigh(covariance)
+            root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+            found[name].append(far(mean + noise @ root))
+    return found | {"reconstructions": [far(encode_images(model, test.images)[0])]}
 
 
 def _prior(model: VAE, count: int, seed: int) -> np.ndarray:

@@ -82,7 +82,7 @@ def classifier(
     train_and_score(open_faces(data, kind="images"), epochs, seed, keep)
 
 
-def report(pca: bool = False, sampled: bool = False) -> None:
+def report(pca: bool = False, sampled: bool = False, densities: bool = False) -> None:
     """Write results/numbers.json, results/figures and the README's tables.
 
     Parameters
@@ -92,10 +92,12 @@ def report(pca: bool = False, sampled: bool = False) -> None:
         codes; wants CELEBA_ROOT.
     sampled
         First measure MIG of sampled codes, of the study's models in the box.
+    densities
+        First measure samples from the prior and from Gaussians fitted to codes; wants CELEBA_ROOT.
     """
     from workshop.report import write_report
 
-    write_report(pca, sampled)
+    write_report(pca, sampled, densities)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from vae_lib.config import Setting
 
 # Measure → heading and decimals, in the order of the columns.
@@ -26,6 +28,7 @@ SCORES = {
     "beta_vae": ("β-VAE score", 3),
 }
 BOTH_WAYS = ("psnr", "psnr_sampled")  # of faces decoded from means, and from samples
+DENSITIES = ("prior", "fitted_to_means", "fitted_to_draws")  # of codes that are decoded
 NOTHING_YET = "No run of this kind has been committed yet.\n"
 
 
@@ -99,6 +102,21 @@ def equal_nats(found: dict[str, Any]) -> str:
         + [f"{row['linear_vae']['psnr_unshrunk']:.2f}"]
         for row in found["equal_nats"]
     ]
+    return table(headings, rows, left=0)
+
+
+def densities(found: dict[str, Any]) -> str:
+    """Samples from the prior and from Gaussians fitted to codes, of models in the box."""
+    measured = found["densities"]
+    if not measured:
+        return NOTHING_YET
+    headings = ["β", "the prior", "Gaussian fitted to means", "fitted to draws", "reconstructions"]
+    rows = []
+    for model in measured["models"].values():
+        cells = [
+            f"{np.mean(model[key]):.1f} ± {np.std(model[key], ddof=1):.1f}" for key in DENSITIES
+        ]
+        rows.append([f"{model['setting']:g}", *cells, f"{model['reconstructions'][0]:.1f}"])
     return table(headings, rows, left=0)
 
 

@@ -64,6 +64,7 @@ def numbers(results: Path = RESULTS) -> dict[str, Any]:
             "pca": yardstick,
             "equal_nats": [_at_its_nats(name, yardstick) for name in yardstick.get("networks", {})],
             "prices": _prices(celeba),
+            "densities": _read(results / "celeba" / "densities.json"),
         },
         "synthetic": {
             "settings": [_summary(s) for s in summarise(drawn)],
@@ -315,6 +316,25 @@ def measure_yardstick() -> None:
     _write_json(RESULTS / "celeba" / "pca.json", measured | {"networks": networks})
 
 
+def measure_densities() -> None:
+    """Distances of samples from the prior and from fitted Gaussians, of CelebA's models in the box.
+
+    Of one model of each β alone there are weights, so that the spread is that of the draws.
+    """
+    from vae_lib.faces import open_faces
+    from vae_lib.sample_distance import density_distances
+
+    faces = open_faces(kind="images")
+    found: dict[str, Any] = {split: len(faces.split(split)) for split in ("valid", "test")}
+    found["models"] = {
+        name: {"setting": setting_of(facts["recipe"]).value}
+        | density_distances(load_pretrained(name), faces)
+        for name, facts in shipped().items()
+        if facts["faces"] == "celeba"
+    }
+    _write_json(RESULTS / "celeba" / "densities.json", found)
+
+
 def measure_sampled() -> None:
     """MIG of posterior means, and of one sample each as Chen et al. 2018 take it, of the box."""
     from vae_lib.disentanglement import mig, silence_collapsed
@@ -416,15 +436,17 @@ def _write_json(file: Path, value: dict[str, Any]) -> None:
     write_atomically(file, text.encode())
 
 
-def write_report(pca: bool = False, sampled: bool = False) -> None:
+def write_report(pca: bool = False, sampled: bool = False, densities: bool = False) -> None:
     """Write results/numbers.json, results/figures and the README's tables.
 
-    ``pca`` and ``sampled`` measure again, first, what takes faces or models.
+    ``pca``, ``sampled`` and ``densities`` measure again, first, what takes faces or models.
     """
     if pca:
         measure_yardstick()
     if sampled:
         measure_sampled()
+    if densities:
+        measure_densities()
     found = numbers()
     _write_json(RESULTS / "numbers.json", found)
     tables = readme_tables(found, gpu())
