@@ -155,6 +155,25 @@ READY = (
     "[...document.querySelectorAll('.ve-speed')].every(e => e.textContent.includes('ms'))"
 )
 
+
+def opened(browser, path, **options):
+    """The page in a browser without a network; what it asks for and complains of is kept."""
+    context = browser.new_context(accept_downloads=True, **options)
+    context.set_offline(True)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.requests, page.problems = [], []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on(
+        "console",
+        lambda message: message.type == "error" and page.problems.append(message.text),
+    )
+    page.goto(path.as_uri())
+    page.wait_for_function(READY)
+    return page
+
+
 PIXELS = """(selector) => {
   const canvas = document.querySelector(selector);
   const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
