@@ -1,15 +1,20 @@
 """Model cards: what a shipped model is, what it was measured to be worth, what it is bad at.
 
-A card is made from the facts that travel with the weights, from the model's gallery, and from
-``NAME.seen.txt`` beside them: what somebody saw who looked at its faces.
+A card is made from the facts that travel with the weights, from the model's gallery, from what
+``results`` holds of its samples, and from ``NAME.seen.txt`` beside them: what somebody saw who
+looked at its faces.
 """
 
+import json
 from dataclasses import asdict
 from typing import Any
+
+import numpy as np
 
 from vae_lib.config import objective_named, setting_of
 from vae_lib.pretrained import FOLDER
 from vae_lib.pretrained.gallery import Gallery
+from vae_lib.study import RESULTS
 from vae_lib.training.config import TrainConfig
 
 CELEBA_DATA = """\
@@ -99,6 +104,7 @@ def card(name: str, metadata: dict[str, Any], gallery: Gallery, latent_size: int
                 "attribute classifier (not an FID)",
                 f"{far['prior']:.1f}",
             ),
+            *density_rows(name),
             ("… of reconstructions", f"{far['reconstructions']:.1f}"),
             ("… of training faces", f"{far['train_faces']:.1f}"),
             ("… of noise", f"{far['noise']:.0f}"),
@@ -144,6 +150,16 @@ Held-out scores of a linear probe on all posterior means, and of the best single
 
 {seen(name)}
 """
+
+
+def density_rows(name: str) -> list[tuple[str, str]]:
+    """A row for samples from where codes live; none where they have not been measured."""
+    file = RESULTS / "celeba" / "densities.json"
+    models = json.loads(file.read_text(encoding="utf-8"))["models"] if file.exists() else {}
+    if name not in models:
+        return []
+    what = "… of samples from a Gaussian fitted to codes of validation faces, in the gallery"
+    return [(what, f"{np.mean(models[name]['fitted_to_draws']):.1f}")]
 
 
 def options(recipe: dict[str, Any]) -> str:

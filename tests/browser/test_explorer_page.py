@@ -53,9 +53,12 @@ def test_a_mailed_file_shows_a_face_that_follows_and_asks_for_nothing(browser, f
     page.wait_for_timeout(500)  # the address follows when the hand rests
     page.reload()
     shows(page, moved, within=2)
+    page.goto(f"{file.as_uri()}#%")  # an address that somebody cut off
+    page.get_by_role("alert").wait_for()
+    assert "no explorer state" in page.get_by_role("alert").inner_text()
     if width > 500:
         page.get_by_text("What is this?").press("Enter")
         assert page.get_by_text("non-commercial").is_visible()
-    assert all(url == file.as_uri() or url.startswith("blob:") for url in requests)
+    assert all(url.split("#")[0] == file.as_uri() or url.startswith("blob:") for url in requests)
     assert problems == []
     context.close()

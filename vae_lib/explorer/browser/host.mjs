@@ -38,10 +38,10 @@ export async function start(written, el) {
   const carriers = Object.fromEntries(Object.entries(all.carriers).map(([id, traits]) => [id, new PageModel(traits)]));
   const model = new PageModel(all.explorer, (id) => carriers[id]);
   // The address holds the position, so that a page that is loaded again, or a bookmark, has it.
-  const addressed = () => decodeURIComponent(location.hash.slice(1));
+  const addressed = () => location.hash.slice(1);
   if (addressed()) Object.assign(model.traits, { state: addressed(), values: [] });
   model.on("change:state", () => history.replaceState(null, "", `#${model.get("state")}`));
-  addEventListener("hashchange", () => model.set("state", addressed()));
+  addEventListener("hashchange", () => addressed() && model.set("state", addressed()));
   const widget = explorer();
   widget.initialize({ model });
   el.replaceChildren();
