@@ -113,7 +113,7 @@ export function mapPart(controller) {
 
   const part = section(
     "Map of two dimensions", false,
-    h("p", { class: "ve-note" }, "Drag the point: the face follows. Dots are the gallery’s faces, click one to start from it; the circles are 1, 2 and 3 standard deviations of the prior."),
+    h("p", { class: "ve-note" }, `Drag the point: the face follows. ${world.ids.length ? "Dots are the gallery’s faces, click one to start from it; the" : "The"} circles are 1, 2 and 3 standard deviations of the prior.`),
     h("div", { class: "ve-plane" }, square, h("div", { class: "ve-axes" }, ...["Across", "Up"].map((label, axis) => h("label", {}, label, selects[axis])), told)),
   );
   const update = (what) => {

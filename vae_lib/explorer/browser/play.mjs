@@ -106,7 +106,7 @@ export function toolbarPart(controller, root) {
     undo, redo, reset, play.button, surprise,
     h("label", { class: "ve-check" }, changes, h("span", {}, h("span", { class: "ve-spare" }, "Show "), "what changed")),
   );
-  for (const button of [undo, redo]) button.classList.add("ve-brief");
+  for (const button of [undo, redo, reset]) button.classList.add("ve-brief");
   oneStop(element, "button, input")(undo);
   const update = (what) => {
     play.update(what);
