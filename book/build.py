@@ -198,6 +198,7 @@ def stage(chosen: dict[str, Path]) -> Path:
     generated = source / "book" / "generated"
     generated.mkdir(parents=True)
     (source / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / "vae_in_one_file.py", source / "notebooks")
     for page in [*BOOK.glob("*.md"), BOOK / "references.bib"]:
         shutil.copyfile(page, source / "book" / page.name)
     shutil.copytree(ROOT / "results" / "figures", source / "book" / "figures")
