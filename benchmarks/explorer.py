@@ -1,6 +1,6 @@
 """How fast a face follows a slider: the kernel's part, a page without a kernel, JupyterLab.
 
-    python benchmarks/explorer.py [kernel] [static] [lab] [--gate]
+    python benchmarks/explorer.py [kernel] [static] [file] [lab] [--gate]
     python benchmarks/explorer.py picture
 
 Prints what was measured beside what is asked for; with --gate it fails where a number misses twice
@@ -8,12 +8,14 @@ what is asked for, which leaves room for a busy machine; times may be longer by 
 product of matrices, in the same page in the same minute, takes longer than on the README's machine
 (whose 16 ms were inferred: 33.5 ms where faces took 14.7 ms that take 7 ms there). Times in the
 browser run from the slider's event to the pixels on the canvas, in Debian's Chromium; the screen
-shows them up to a sixtieth of a second later. `picture` measures nothing: it draws the README's
-picture of three models.
+shows them up to a sixtieth of a second later. `file` is the page that `vae explore` writes.
+`picture` measures nothing: it draws the README's picture of three models.
 """
 
 import argparse
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -260,6 +262,27 @@ def measure_static(browser, folder: Path) -> None:
     page.close()
 
 
+def measure_file(browser, folder: Path) -> None:
+    """`vae explore`, warm: the CPU's time until the page stands, and the page's until its face."""
+    for models, most in ((THREE[:1], 4.5), (THREE, 11)):
+        path = folder / "explore.html"
+        command = [sys.executable, "-m", "vae_lib", "explore", *models, "--out", str(path)]
+        for _ in range(2):  # the first fills the system's caches
+            before = os.times()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            after = os.times()
+        taken = sum(after[2:4]) - sum(before[2:4])
+        page = browser.new_page()
+        page.goto(path.as_uri())
+        page.locator(".ve-speed", has_text="ms").first.wait_for(timeout=PATIENCE)
+        taken += page.evaluate("performance.now()") / 1000
+        page.close()
+        what = f"vae explore, {len(models)} model{'s' * (len(models) > 1)}"
+        report(f"{what}: command to first face", "≤ 6 s", f"{taken:.1f} s", taken / 6)
+        size = path.stat().st_size / 1e6
+        report(f"{what}: file", f"≤ {most:g} MB", f"{size:.2f} MB", 9 if size > most else 0)
+
+
 def measure_lab(browser, folder: Path) -> None:
     with jupyterlab(folder, CELL) as address:
         page = browser.new_page(viewport={"width": 1400, "height": 1400})
@@ -306,11 +329,11 @@ def main() -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="kernel, static, lab; all three by default; or picture",
+        help="kernel, static, file, lab; all four by default; or picture",
     )
     parser.add_argument("--gate", action="store_true", help="fail beyond twice what is asked for")
     arguments = parser.parse_args()
-    parts = arguments.parts or ["kernel", "static", "lab"]
+    parts = arguments.parts or ["kernel", "static", "file", "lab"]
     if parts != ["picture"]:
         print(f"{'':58} {'asked':>14} {'got':>20}")
     if "kernel" in parts:
@@ -318,6 +341,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         if "static" in parts:
             measure_static(browser, Path(folder))
+        if "file" in parts:
+            measure_file(browser, Path(folder))
         if "lab" in parts:
             measure_lab(browser, Path(folder))
         if "picture" in parts:

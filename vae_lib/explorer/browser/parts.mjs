@@ -374,7 +374,7 @@ export function factorsPart(controller) {
     slider.row.classList.add("ve-factor");
     return slider;
   });
-  const alone = h("p", { class: "ve-note" }, "These sliders draw new faces, which needs a kernel: run this cell in a notebook.");
+  const alone = h("p", { class: "ve-note" }, "These sliders draw new faces, which needs a kernel: open this explorer in a notebook of the course.");
   const body = h("div", {},
     h("p", { class: "ve-note" }, "The causes of a synthetic face. Left the model’s reconstruction, beside it what the renderer drew."),
     ...rows.map(({ row }) => row));

@@ -78,7 +78,7 @@ export function photoPart(controller) {
     show();
   });
   for (const event of ["focus", "blur"]) canvas.addEventListener(event, () => preview && show());
-  const alone = h("p", { class: "ve-note" }, "Encoding a photo needs a kernel: run this cell in a notebook.");
+  const alone = h("p", { class: "ve-note" }, "Encoding a photo needs a kernel: open this explorer in a notebook of the course.");
   const body = h("div", {},
     h("p", { class: "ve-note" }, "Choose a photo with one face and mark its eyes; it is turned and cropped as CelebA’s faces are. It goes to your own kernel only, stays in its memory, and is never saved."),
     file, canvas, hint);
