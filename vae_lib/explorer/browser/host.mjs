@@ -40,7 +40,13 @@ export async function start(written, el) {
   // The address holds the position, so that a page that is loaded again, or a bookmark, has it.
   const addressed = () => location.hash.slice(1);
   if (addressed()) Object.assign(model.traits, { state: addressed(), values: [] });
-  model.on("change:state", () => history.replaceState(null, "", `#${model.get("state")}`));
+  model.on("change:state", () => {
+    try {
+      history.replaceState(null, "", `#${model.get("state")}`);
+    } catch {
+      // Some frames have no address that could be changed.
+    }
+  });
   addEventListener("hashchange", () => addressed() && model.set("state", addressed()));
   const widget = explorer();
   widget.initialize({ model });
