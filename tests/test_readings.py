@@ -4,6 +4,7 @@ Computed here from what is committed: results of runs, models in the box, the no
 `test_book.py` holds the tables to the runs.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -408,3 +409,15 @@ def test_the_table_of_left_out_factors_is_the_mean_of_the_others(runs):
                 expected = mean_of_factors(runs, row["setting"], what, (factor,))
                 assert scores[what] == pytest.approx(expected)
         assert row["left_out"]["glasses"]["mig"] == pytest.approx(row["without_glasses"]["mig"])
+
+
+def test_what_the_network_for_every_beta_gained_at_the_constant_rate_is_what_its_runs_say():
+    found = json.loads((ROOT / "results" / "any_beta.json").read_text())
+    constant = found["screen_valid_seed_0"]["constant"]["objective"]
+    each: dict[str, list[float]] = {}
+    for run in found["celeba"]["one_network_per_beta"].values():
+        each.setdefault(f"{run['valid']['beta']:g}", []).append(run["valid"]["objective"])
+    gains = [1 - constant[beta] / np.mean(values) for beta, values in each.items()]
+    assert (round(100 * min(gains)), round(100 * max(gains))) == (2, 3)
+    assert "the gain was 2 to 3 %" in " ".join(cell(3, "09c").split())
+    assert f"½ ln 20 = {np.log(20) / 2:.1f} nats" in " ".join(cell(3, "07a").split())

@@ -7,7 +7,7 @@ from tyro.extras import subcommand_cli_from_dict
 
 from vae_lib.errors import InputError
 from vae_lib.faces import open_faces
-from vae_lib.pretrained import pretrained_names
+from vae_lib.pretrained import any_beta_names, pretrained_names
 
 
 def ship(
@@ -53,11 +53,25 @@ def codes(data: Path | None = None, synthetic: bool = False) -> None:
     print("\n".join(fit_codes(open_faces(data, kind="synthetic" if synthetic else "images"))))
 
 
+def betas(data: Path | None = None) -> None:
+    """Make the galleries, the tables of β and the cards of the networks for every β in the box.
+
+    Parameters
+    ----------
+    data
+        The folder of CelebA; CELEBA_ROOT if left out.
+    """
+    from workshop.ship import ship_beta_table
+
+    ship_beta_table("vae_any_beta", open_faces(data, kind="images"), "vae_celeba")
+    ship_beta_table("vae_any_beta_synthetic", open_faces(kind="synthetic"), "vae_mig_best")
+
+
 def cards() -> None:
     """Write the cards of all models in the box anew, from the facts that travel with them."""
     from workshop.ship import write_card
 
-    for name in pretrained_names():
+    for name in pretrained_names() + any_beta_names():
         write_card(name)
 
 

@@ -17,9 +17,10 @@ from vae_lib.evaluation import evaluate
 from vae_lib.faces.dataset import SPLITS, Faces
 from vae_lib.files import write_atomically
 from vae_lib.latent import encode_images
+from vae_lib.pretrained.beta_table import make_beta_gallery
 from vae_lib.pretrained.gallery import make_gallery
 from vae_lib.sample_distance import reference_distances
-from workshop.cards import card
+from workshop.cards import any_beta_card, card
 
 # Attributes whose shares among the training faces a CelebA card names.
 SHARES = {
@@ -96,6 +97,26 @@ def fit_codes(faces: Faces) -> list[str]:
     return names
 
 
+def ship_beta_table(name: str, faces: Faces, ids_of: str) -> str:
+    """Make the gallery and the table of β of a network in the box, and write its card.
+
+    Parameters
+    ----------
+    name : str
+        Of a network for every β whose weights are in the box.
+    faces : Faces
+        Those it was trained on.
+    ids_of : str
+        The model whose gallery's faces it shall show, so that both can stand side by side.
+    """
+    ids = pretrained.load_gallery(ids_of).ids
+    model = pretrained.load_pretrained(name)
+    gallery, table = make_beta_gallery(model, faces, ids)  # type: ignore[arg-type]
+    gallery.save(pretrained.FOLDER / f"{name}.gallery.npz")
+    table.save(pretrained.FOLDER / f"{name}.betas.npz")
+    return write_card(name)
+
+
 def record_checksum(path: Path) -> None:
     """Note what a weights file in the box should be like, for `vae_lib.pretrained.verified`."""
     sums = pretrained.checksums() if pretrained.SUMS.exists() else {}
@@ -122,6 +143,10 @@ def check_name(name: str) -> str:
 def write_card(name: str) -> str:
     """Write the card of a model that is in the box, ``NAME.md``, and return it."""
     model = pretrained.load_pretrained(name)
+    if name in pretrained.any_beta_names():
+        text = any_beta_card(name, model.metadata, pretrained.load_beta_table(name))
+        write_atomically(pretrained.FOLDER / f"{name}.md", text.encode())
+        return text
     text = card(name, model.metadata, pretrained.load_gallery(name), model.config.latent_size)
     write_atomically(pretrained.FOLDER / f"{name}.md", text.encode())
     return text

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { floatsFromHalf, seededNormal } from "../../vae_lib/explorer/browser/numbers.mjs";
 import { difference } from "../../vae_lib/explorer/browser/pictures.mjs";
 import {
-  GRAIN, History, LONGEST, NOTCHES, between, checksum, decodeState, encodeState, initialState, position, reduce,
+  GRAIN, History, LONGEST, NOTCHES, OCTAVE, atBeta, betaOf, between, checksum, decodeState, encodeState, initialState, position, reduce,
   stretch, withoutLocked,
 } from "../../vae_lib/explorer/browser/state.mjs";
 import { dice, world } from "./world.mjs";
@@ -133,6 +133,33 @@ test("every dimension, every attribute and two named faces fit into a state's te
   const text = encodeState(there, state);
   assert.ok(text.length <= 400);
   assert.deepEqual(decodeState(there, text), state);
+});
+
+test("what is kept at several β is interpolated in log β, and ends where the range ends", () => {
+  const betas = [0.5, 2, 8];
+  const near = (a, b) => assert.ok(Math.abs(a - b) < 1e-9, `${a} is not ${b}`);
+  for (const [beta, wanted] of [[0.5, 10], [1, 15], [2, 20], [4, 10], [8, 0]]) near(atBeta(betas, [10, 20, 0], beta), wanted);
+  assert.deepEqual(atBeta(betas, [[0, 1], [2, 3], [4, 7]], 4), [3, 5]);
+  const there = world(16, 2, 8, 5, 13, betas);
+  const asked = (value) => betaOf(there, reduce(initialState(), { type: "beta", model: 1, value }), 1);
+  near(betaOf(there, initialState(), 1), 1);
+  near(asked(OCTAVE), 2);
+  near(asked(9 * OCTAVE), 8);
+  near(asked(-9 * OCTAVE), 0.5);
+  assert.equal(betaOf(world(16), initialState(), 0), undefined);
+});
+
+test("β moves codes and directions of the model that it is of, and the state's text tells it", () => {
+  const there = world(16, 2, 8, 5, 13, [0.5, 1, 4, 20]);
+  let state = { ...initialState(), start: { kind: "gallery", index: 3 }, betas: { 0: 0, 1: 0 } };
+  state = reduce(state, { type: "amount", index: 2, value: NOTCHES });
+  const before = [0, 1].map((m) => position(there, state, m));
+  const later = reduce(state, { type: "beta", model: 1, value: 2 * OCTAVE });
+  assert.deepEqual(position(there, later, 0), before[0]);
+  const { faces, directions } = there.models[1];
+  const wanted = faces[3][2].map((value, d) => value + directions[2][2][d]); // β = 4 is the third
+  position(there, later, 1).forEach((value, d) => assert.ok(Math.abs(value - wanted[d]) < 1e-5));
+  assert.deepEqual(decodeState(there, encodeState(there, later)), later);
 });
 
 test("a photo is not told, only the code that it led to", () => {

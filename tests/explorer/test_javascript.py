@@ -17,7 +17,13 @@ from vae_lib.explorer import decoder_weights
 from vae_lib.explorer.widget import BROWSER, MODULES, browser_module
 from vae_lib.latent import decode_images
 from vae_lib.model import VAE, VAEConfig
-from vae_lib.pretrained import load_gallery, load_pretrained, pretrained_names
+from vae_lib.pretrained import (
+    any_beta_names,
+    load_beta_table,
+    load_gallery,
+    load_pretrained,
+    pretrained_names,
+)
 
 HERE = Path(__file__).parent
 ODD = VAEConfig(image_size=24, channels=(5, 7, 3), latent_size=9)  # nothing divides evenly
@@ -132,6 +138,33 @@ def test_javascript_decodes_what_pytorch_decodes(name, tmp_path):
     assert np.ptp(expected) > 100  # there is something to see
     assert (frames[..., 3] == 255).all()
     assert np.abs(frames[..., :3].astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("name", any_beta_names())
+def test_javascript_decodes_at_every_beta_what_pytorch_decodes(name, tmp_path):
+    model = load_pretrained(name)
+    table, size = load_beta_table(name), model.config.latent_size
+    z = np.concatenate([table.mu[:, :3], 3 * np.sign(table.mu[:, :1])], axis=1)
+    (tmp_path / "half").write_bytes(decoder_weights(model).tobytes())
+    (tmp_path / "z").write_bytes(z.astype("<f4").tobytes())
+    spec = {"latent_size": size, "image_size": 64, "channels": model.config.channels}
+    spec["beta_range"] = model.beta_range
+    script = f"""
+      import {{ createDecoder }} from "./decoder.mjs";
+      const decode = createDecoder({json.dumps(spec)}, fs.readFileSync("half"));
+      const z = new Float32Array(new Uint8Array(fs.readFileSync("z")).buffer);
+      const betas = {json.dumps(table.betas.tolist())}, four = [0, 1, 2, 3];
+      const frames = betas.flatMap((beta, b) => four.map((i) => {{
+        const at = (4 * b + i) * {size};
+        return Buffer.from(decode(z.subarray(at, at + {size}), beta).buffer);
+      }}));
+      fs.writeFileSync("frames", Buffer.concat(frames));"""
+    node(script, tmp_path)
+    frames = np.frombuffer((tmp_path / "frames").read_bytes(), np.uint8).reshape(-1, 4, 64, 64, 4)
+    for beta, codes, found in zip(table.betas, z, frames, strict=True):
+        expected = decode_images(model, codes, beta=float(beta))
+        assert np.ptp(expected) > 100
+        assert np.abs(found[..., :3].astype(int) - expected).max() <= 2
 
 
 def test_a_gif_of_the_browser_opens_in_pillow(tmp_path):

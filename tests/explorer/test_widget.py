@@ -242,8 +242,8 @@ def test_explorers_of_the_same_weights_hold_one_model(other):
     with torch.no_grad():
         model.from_z.bias += 0.5  # weights that no other test explores
     first, second = explore(model), explore(model)
-    assert first._models[0] is second._models[0] is not model
-    shared = weakref.ref(first._models[0])
+    assert first._subjects[0].model is second._subjects[0].model is not model
+    shared = weakref.ref(first._subjects[0].model)
     first.close()
     assert shared() is not None
     second.close()

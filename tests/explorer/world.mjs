@@ -22,20 +22,22 @@ export const halves = (numbers) => {
   return new Uint8Array(out.buffer);
 };
 
-export function world(latent = 128, models = 1, faces = 64, attributes = 40, factors = 13) {
+export function world(latent = 128, models = 1, faces = 64, attributes = 40, factors = 13, betas = []) {
   const roll = dice(latent + models);
   const numbers = (count) => halves(Array.from({ length: count }, () => (roll(49) - 24) / 8));
   const subjects = Array.from({ length: models }, (_, m) => ({
     spec: {
       digest: `digest${m}`, latent_size: latent, kl: null,
       order: Array.from({ length: latent }, (_, i) => (i * 7 + m) % latent),
+      ...(betas.length && { betas, beta_range: [betas[0], betas.at(-1)], first_beta: 1 }),
     },
     gallery: {
       ids: Array.from({ length: faces }, (_, i) => `${String(i).padStart(6, "0")}.jpg`),
       names: Array.from({ length: attributes }, (_, i) => `attribute ${i}`),
       kind: Array(attributes).fill("ROC-AUC"),
       score: Array.from({ length: attributes }, (_, i) => 0.5 + i / 100),
-      mu: numbers(faces * latent), directions: numbers(attributes * latent),
+      mu: numbers((betas.length || 1) * faces * latent),
+      directions: numbers((betas.length || 1) * attributes * latent),
       attributes: halves(Array(faces * attributes).fill(1)),
       fit: {
         mean: numbers(latent),

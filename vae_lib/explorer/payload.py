@@ -22,7 +22,15 @@ from vae_lib.errors import InputError
 from vae_lib.faces.dataset import Faces
 from vae_lib.latent import decode_images, encode_images
 from vae_lib.model import VAE, unwrap
-from vae_lib.pretrained import load_gallery, load_model, pretrained_names
+from vae_lib.model.any_beta import AnyBetaVAE
+from vae_lib.pretrained import (
+    any_beta_names,
+    load_beta_table,
+    load_gallery,
+    load_model,
+    pretrained_names,
+)
+from vae_lib.pretrained.beta_table import BetaTable, gallery_beta, make_beta_gallery, table_betas
 from vae_lib.pretrained.gallery import Gallery, make_gallery
 
 # The gallery's face that is shown first, chosen by eye among the 64: seen from the front, sharp at
@@ -35,14 +43,16 @@ class Subject:
     """One model to explore and what is known about it."""
 
     def __init__(self, source, label, kl, faces: Faces | None, device: torch.device) -> None:
-        gallery, name = None, "model"
+        gallery, table, name = None, None, "model"
         if not isinstance(source, str | Path):
             model = unwrap(source)
         else:
             model = load_model(source)
             name = Path(source).stem
-            if str(source) in pretrained_names():
+            if str(source) in pretrained_names() + any_beta_names():
                 gallery = _shipped_gallery(name)
+            if gallery is not None and isinstance(model, AnyBetaVAE):
+                table = load_beta_table(name)
         metadata = model.metadata
         self.model = _shared_model(model, device)
         self.config = model.config
@@ -53,7 +63,7 @@ class Subject:
                 self.label = f"{name}, {setting_of(metadata['recipe']).label}"
         self.kind = metadata.get("faces")
         if gallery is None and faces is not None and _finite(self.model):
-            gallery = _gallery_of(self.model, faces)
+            gallery, table = _gallery_of(self.model, faces)
         if kl is None and gallery is not None:
             kl = gallery.kl
         if kl is None:
@@ -64,7 +74,18 @@ class Subject:
                 f"{self.config.latent_size}."
             )
         self.kl = None if kl is None else np.asarray(kl, np.float32)
-        self.gallery = gallery
+        self.gallery, self.table = gallery, table
+        # A network for every β: what its codes are kept at, and the β that an explorer begins with.
+        self.betas: tuple[float, ...] = ()
+        self.first_beta: float | None = None
+        if isinstance(self.model, AnyBetaVAE):
+            self.betas = tuple(table_betas(self.model.beta_range).tolist())
+            self.first_beta = gallery_beta(self.model)
+
+    def codes(self, images: np.ndarray) -> np.ndarray:
+        """Posterior means (n, 1, latent_size); of a network for every β (n, b, latent_size)."""
+        told: Any = self.betas or (None,)
+        return np.stack([encode_images(self.model, images, beta=b)[0] for b in told], axis=1)
 
 
 _models: weakref.WeakValueDictionary[bytes, VAE] = weakref.WeakValueDictionary()
@@ -98,7 +119,7 @@ def _shipped_gallery(name: str) -> Gallery | None:
         return None
 
 
-def _gallery_of(model: VAE, faces: Faces) -> Gallery:
+def _gallery_of(model: VAE, faces: Faces) -> tuple[Gallery, BetaTable | None]:
     """A gallery made on the spot: a few thousand faces tell enough for sliders."""
     told = faces.take(2_000, 500, 500)
     if not all(np.count_nonzero(told.splits == split) for split in (0, 2)):
@@ -109,7 +130,9 @@ def _gallery_of(model: VAE, faces: Faces) -> Gallery:
     with warnings.catch_warnings():
         # A label that all of few faces have, or none, has no direction; nor can it be scored.
         warnings.simplefilter("ignore")
-        return make_gallery(model, told)
+        if isinstance(model, AnyBetaVAE):
+            return make_beta_gallery(model, told)
+        return make_gallery(model, told), None
 
 
 def opening_of(subjects: Sequence[Subject], faces: Faces | None) -> dict[str, Any]:
@@ -139,8 +162,9 @@ def opening_of(subjects: Sequence[Subject], faces: Faces | None) -> dict[str, An
         return {}
     codes, errors = [], np.zeros(len(images))
     for subject in subjects:
-        mu, _ = encode_images(subject.model, images)
-        wrong = decode_images(subject.model, mu).astype(np.float32) - images
+        mu, first = subject.codes(images), subject.first_beta
+        shown = mu[:, subject.betas.index(first) if first else 0]
+        wrong = decode_images(subject.model, shown, beta=first).astype(np.float32) - images
         codes.append(mu)
         errors += np.square(wrong).mean((1, 2, 3))
     best = int(errors.argmin()) if subjects else 0
@@ -152,14 +176,15 @@ def decoder_weights(model: VAE) -> np.ndarray:
 
     In order: ``from_z``'s weight (features, latent_size) and bias, then of every layer the kernel
     (inputs, outputs, 4, 4) and bias, flattened into one array. 1,218,499 numbers of the baseline
-    become 1,218,275.
+    become 1,218,275. Of an `AnyBetaVAE`, u and v of each gate follow, in the same order of layers.
 
     Raises
     ------
     InputError
         If the model decodes in another way than `VAE`, which is the only one that the page knows.
     """
-    if type(model).decode_logits is not VAE.decode_logits:
+    gated = isinstance(model, AnyBetaVAE)
+    if type(model).decode_logits not in (VAE.decode_logits, AnyBetaVAE.decode_logits):
         name = type(getattr(model, "inner", model)).__name__
         raise InputError(
             f"{name} decodes in a way of its own, which a page cannot: the explorer shows models "
@@ -178,6 +203,10 @@ def decoder_weights(model: VAE) -> np.ndarray:
             weight = weight * scale[None, :, None, None]
             bias = norm.bias - norm.running_mean * scale
         parts += [weight, bias]
+    if gated:
+        known: Any = model
+        for gate in (known.from_z_gate, *known.decoder_gates):
+            parts += [gate.affine.weight, gate.affine.bias]
     flat = torch.cat([part.detach().float().flatten().cpu() for part in parts])
     return flat.numpy().astype("<f2")
 
@@ -212,9 +241,10 @@ def share(subject: Subject) -> DecoderWeights:
             "channels": list(subject.config.channels),
             "order": _order(subject),
             "kl": None if kl is None else [round(float(value), 3) for value in kl],
+            **_range_of(subject),
         },
         half=half,
-        gallery={} if gallery is None else _compact(gallery),
+        gallery={} if gallery is None else _compact(gallery) | _at_betas(subject.table),
     )
     return _shared[key]
 
@@ -241,6 +271,35 @@ def _compact(gallery: Gallery) -> dict[str, Any]:
     }
 
 
+def _range_of(subject: Subject) -> dict[str, Any]:
+    """Of a network for every β: the range, what codes are kept at, and the β to begin with."""
+    if not subject.betas:
+        return {}
+    low, high = subject.betas[0], subject.betas[-1]
+    return {
+        "beta_range": [low, high],
+        "betas": subject.betas,
+        "first_beta": subject.first_beta,
+    }
+
+
+def _at_betas(table: BetaTable | None) -> dict[str, Any]:
+    """Codes and directions at every β of a table, and what was measured there."""
+    if table is None:
+        return {}
+
+    def half(name: str) -> bytes:
+        return getattr(table, name).astype("<f2").tobytes()
+
+    def plain(name: str) -> list:
+        return getattr(table, name).astype(float).round(3).tolist()
+
+    rates = {"face_kl": half("face_kl"), "face_psnr": half("face_psnr"), "psnr": plain("psnr")}
+    rates["kl_per_dimension"] = plain("kl_per_dimension")
+    # The Gaussian of the gallery's codes is that of one β.
+    return {"mu": half("mu"), "directions": half("directions"), "rates": rates, "fit": None}
+
+
 def _order(subject: Subject) -> list[int]:
     """Latent dimensions, those with most KL first."""
     if subject.kl is None:
@@ -253,6 +312,8 @@ def first_values(subject: Subject, opening: dict[str, Any]) -> list[float]:
     z = np.zeros(subject.config.latent_size, np.float32)
     if "codes" in opening:
         z = np.frombuffer(opening["codes"][0], "<f4")
+        if subject.betas:
+            z = z.reshape(len(subject.betas), -1)[subject.betas.index(subject.first_beta)]
     elif opening and subject.gallery is not None:
         row = subject.gallery.ids.index(opening["id"])
         z = subject.gallery.mu[row].astype(np.float16).astype(np.float32)

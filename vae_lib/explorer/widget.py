@@ -34,7 +34,7 @@ from vae_lib.explorer.payload import (
 )
 from vae_lib.explorer.photo import align_photo, read_photo
 from vae_lib.faces.dataset import Faces
-from vae_lib.latent import decode_images, encode_images
+from vae_lib.latent import decode_images
 from vae_lib.model import VAE
 
 BROWSER = Path(__file__).parent / "browser"
@@ -52,6 +52,7 @@ MODULES = (
     "previews",
     "play",
     "map",
+    "rate",
     "parts",
     "view",
 )
@@ -223,7 +224,7 @@ class Explorer(anywidget.AnyWidget):
         state: str,
         problems: Sequence[str],
     ) -> None:
-        self._models = [subject.model for subject in subjects]
+        self._subjects = list(subjects)
         self._faces = faces
         self._upload: list[bytes] = []
         self._photo: Image.Image | None = None
@@ -309,23 +310,22 @@ class Explorer(anywidget.AnyWidget):
 
     @property
     def _device(self) -> torch.device:
-        return next(self._models[0].parameters()).device if self._models else torch.device("cpu")
+        return self._subjects[0].model.device if self._subjects else torch.device("cpu")
 
     def _on_decode(self, content, buffers):
         """Codes, each of one of the models → RGB bytes."""
         codes = [np.frombuffer(code, "<f4")[None].copy() for code in buffers]
+        betas = content.get("betas") or [None] * len(codes)
         pixels = [
-            decode_images(self._models[index], code)[0].tobytes()
-            for index, code in zip(content["models"], codes, strict=True)
+            decode_images(self._subjects[index].model, code, beta=beta)[0].tobytes()
+            for index, beta, code in zip(content["models"], betas, codes, strict=True)
         ]
         return {"kind": "pixels"}, pixels
 
     def _on_encode(self, content, buffers):
         """A face of the dataset, the uploaded photo, or true factors → a code of every model."""
         name, image = getattr(self, f"_image_of_{content['what']}")(content)
-        codes = [
-            encode_images(model, image[None])[0].astype("<f4").tobytes() for model in self._models
-        ]
+        codes = [subject.codes(image[None]).astype("<f4").tobytes() for subject in self._subjects]
         return {"kind": "codes", "id": name}, [*codes, image.tobytes()]
 
     def _on_views(self, content, buffers):
@@ -406,15 +406,15 @@ class Explorer(anywidget.AnyWidget):
         >>> explore("vae_synthetic").save(folder / "face.html").name
         'face.html'
         """
-        if not self._models:
+        if not self._subjects:
             raise InputError(" ".join(self.problems) or "This explorer is closed; make another.")
-        celeba = any(model.metadata.get("faces") == "celeba" for model in self._models)
+        celeba = any(subject.kind == "celeba" for subject in self._subjects)
         css = (BROWSER / "explorer.css").read_text(encoding="utf-8")
         return write_page(Path(path), page_of(self, browser_module("host"), css, celeba))
 
     def close(self) -> None:
         """Give back what it holds, the photo included, and end the connection to the page."""
-        self._photo, self._upload, self._faces, self._models = None, [], None, []
+        self._photo, self._upload, self._faces, self._subjects = None, [], None, []
         if self in _open:
             _open.remove(self)
         needed = {id(weights) for other in _open for weights in other.models}

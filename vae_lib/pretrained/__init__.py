@@ -11,6 +11,7 @@ import torch
 from vae_lib.checkpoint import load_weights
 from vae_lib.errors import InputError, foreign
 from vae_lib.model import VAE
+from vae_lib.pretrained.beta_table import BetaTable
 from vae_lib.pretrained.gallery import Gallery
 
 FOLDER = Path(__file__).parent
@@ -30,7 +31,7 @@ def pretrained_names() -> list[str]:
 
 
 def any_beta_names() -> list[str]:
-    """The names of networks for every β; they have no gallery, and no explorer, yet.
+    """The names of networks for every β, each of which has a gallery and a table of β.
 
     Examples
     --------
@@ -152,6 +153,29 @@ def load_gallery(name: str) -> Gallery:
     gallery = Gallery.load(FOLDER / f"{name}.gallery.npz")
     gallery.check(model, name)
     return gallery
+
+
+def load_beta_table(name: str) -> BetaTable:
+    """What a network for every β in the box makes of its gallery's faces, at several β.
+
+    Raises
+    ------
+    InputError
+        If there is no such network, or its table is missing, damaged or another's.
+
+    Examples
+    --------
+    >>> table = load_beta_table("vae_any_beta")
+    >>> table.betas.tolist()
+    [0.5, 0.7, 1.0, 2.0, 3.0, 4.0, 7.0, 10.0, 20.0]
+    >>> bool((np.diff(table.psnr) < 0).all())
+    True
+    """
+    gallery = load_gallery(name)
+    table = BetaTable.load(FOLDER / f"{name}.betas.npz")
+    if table.mu.shape[1:] != gallery.mu.shape:
+        raise InputError(f"The table of β of {name} is not that of its gallery; restore both.")
+    return table
 
 
 def image_ids() -> dict[str, tuple[str, ...]]:

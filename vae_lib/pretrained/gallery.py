@@ -183,7 +183,9 @@ class Gallery:
             )
 
 
-def make_gallery(model: VAE, faces: Faces) -> Gallery:
+def make_gallery(
+    model: VAE, faces: Faces, *, beta: float | None = None, ids: Sequence[str] = ()
+) -> Gallery:
     """Encode faces and measure what the codes know.
 
     Parameters
@@ -195,6 +197,11 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
         test split, from which the gallery's faces are chosen too. Where codes live is measured on
         the valid split, or on the test split where there is none. Attributes that all faces of a
         split have alike teach nothing and are left out; a warning names them.
+    beta : float, optional
+        For an `AnyBetaVAE`, which needs it: at which β.
+    ids : sequence of str
+        The test faces to show, as another model's gallery has them; by default `choose_faces`
+        chooses.
 
     Examples
     --------
@@ -218,8 +225,8 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
     )
     if not kept.any():
         train = test  # nothing is fitted
-    train_mu, _ = encode_images(model, train.images)
-    mu, logvar = encode_images(model, test.images)
+    train_mu, _ = encode_images(model, train.images, beta=beta)
+    mu, logvar = encode_images(model, test.images, beta=beta)
     scores = score_attributes(
         train_mu, train.attributes, mu, test.attributes, train.attribute_names
     )
@@ -228,7 +235,10 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
         probe=scores.probe.astype(np.float32),
         per_dimension=scores.per_dimension.astype(np.float32),
     )
-    chosen = choose_faces(test.attributes, min(SIZE, len(test)))
+    row = {name: i for i, name in enumerate(test.ids.tolist())}
+    if missing := [name for name in ids if name not in row]:
+        raise InputError(f"Found no {missing[0]} among these {len(test):,} test faces.")
+    chosen = [row[i] for i in ids] or choose_faces(test.attributes, min(SIZE, len(test)))
     labels = np.array([is_label(column) for column in train.attributes.T])
     above = np.where(np.isnan(test.attributes), np.nan, test.attributes > 0)
     attributes = np.where(labels, above, test.attributes)
@@ -240,7 +250,7 @@ def make_gallery(model: VAE, faces: Faces) -> Gallery:
         directions=attribute_directions(train_mu, train.attributes),
         scores=scores,
         kl=kl_per_dimension(torch.from_numpy(mu), torch.from_numpy(logvar)).mean(0).numpy(),
-    ).fitted(*encode_images(model, valid.images))
+    ).fitted(*encode_images(model, valid.images, beta=beta))
 
 
 def choose_faces(attributes: np.ndarray, count: int) -> Sequence[int]:

@@ -16,6 +16,7 @@ from vae_lib.course.figures.baseline import (
 from vae_lib.course.figures.beta import (
     codes_against_factor,
     departures,
+    one_network,
     price_of_a_nat,
     traversals_beside,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "kl_bars",
     "lengths",
     "live_training",
+    "one_network",
     "power_by_frequency",
     "price_of_a_nat",
     "spectra",

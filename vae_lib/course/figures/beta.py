@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from vae_lib.figures import Picture, colours, show_mosaic
+from vae_lib.figures import VIRIDIS, Picture, colours, show_mosaic
 from vae_lib.latent import decode_images, traverse
 from vae_lib.model import VAE
 
@@ -185,4 +185,62 @@ def departures(predicted: Mapping[str, float], observed: Mapping[str, float], en
     axes.set(xlabel="β at which a factor leaves the code", xlim=(below / 1.4, above * 1.4))
     axes.minorticks_off()
     axes.legend(loc="lower right")
+    return figure
+
+
+def one_network(
+    curves: Sequence[Sequence[Mapping[str, float]]],
+    runs: Sequence[Mapping[str, float]],
+    betas: Sequence[float],
+    kl_per_dimension: np.ndarray,
+) -> Figure:
+    """One network for every β beside networks of one β each; and its dimensions as β rises.
+
+    Parameters
+    ----------
+    curves : sequence of sequence of mapping
+        For each seed the network's measures at rising β: ``kl`` and ``excess``, nats.
+    runs : sequence of mapping
+        The same of each network of one β, and its ``beta``.
+    betas : sequence of float, length b
+        Rising.
+    kl_per_dimension : ndarray, shape (b, latent_size)
+        Of one network at these β, nats.
+
+    Examples
+    --------
+    >>> curve = [{"kl": 100, "excess": 220}, {"kl": 40, "excess": 350}]
+    >>> kl = np.array([[2.0, 0.5], [1.0, 0.0]])
+    >>> figure = one_network([curve], [{"beta": 1, "kl": 105, "excess": 235}], [1, 4], kl)
+    >>> figure.axes[1].lines[0].get_ydata().tolist()  # the strongest dimension
+    [2.0, 1.0]
+    """
+    figure = Picture(figsize=(10, 3.8), layout="constrained")
+    plane, dry = figure.subplots(1, 2)
+    for seed, curve in enumerate(curves):
+        told = {"label": f"one network for every β, {len(curves)} seeds"} if seed == 0 else {}
+        plane.plot(
+            *zip(*((m["kl"], m["excess"]) for m in curve), strict=True), color="0.5", lw=1, **told
+        )
+    for beta, colour in colours({run["beta"] for run in runs}).items():
+        same = [run for run in runs if run["beta"] == beta]
+        plane.plot(
+            [run["kl"] for run in same],
+            [run["excess"] for run in same],
+            "o",
+            color=colour,
+            markeredgecolor="black",
+            label=f"trained for β = {beta:g}",
+        )
+    plane.set(xlabel="KL (nats)", ylabel="excess (nats)")
+    plane.legend(fontsize=9)
+    order = np.argsort(-kl_per_dimension[0])
+    for rank, dimension in enumerate(order):
+        dry.plot(betas, kl_per_dimension[:, dimension], color=VIRIDIS(rank / len(order)), lw=1)
+    dry.set_xscale("log")
+    dry.set_xticks([*betas], [f"{b:g}" for b in betas])
+    dry.minorticks_off()
+    dry.set(xlabel="β", ylabel="KL of each dimension (nats)", ylim=(0, None))
+    for axes in (plane, dry):
+        axes.grid(alpha=0.3)
     return figure

@@ -2,7 +2,7 @@
 
 import { bytesOf, soon } from "./numbers.mjs";
 import {
-  GRAIN, History, codeOf, decodeState, encodeState, initialState, keyOf, makeWorld, position,
+  GRAIN, History, atBeta, betaOf, codeOf, decodeState, encodeState, initialState, keyOf, makeWorld, position,
   stretch,
 } from "./state.mjs";
 import { Kernel, PATIENCE, leaveDecoders, sharedDecoder, withAlpha } from "./sources.mjs";
@@ -54,10 +54,19 @@ export class Controller {
     const index = this.world.ids.indexOf(id);
     if (codes?.length) {
       const start = { kind: "face", id };
-      this.world.known.set(keyOf(start), { codes: codes.map((code) => new Float32Array(bytesOf(code).slice().buffer)) });
+      this.world.known.set(keyOf(start), { codes: this.codesIn(codes) });
       return start;
     }
     return index < 0 ? { kind: "mean" } : { kind: "gallery", index };
+  }
+
+  /** The code that each model sent; of a network for every β one for each β that is kept. */
+  codesIn(buffers) {
+    const { latent, models } = this.world;
+    return buffers.map((bytes, m) => {
+      const all = new Float32Array(bytesOf(bytes).slice().buffer);
+      return models[m].rate ? models[m].rate.betas.map((_, b) => all.subarray(b * latent, (b + 1) * latent)) : all;
+    });
   }
 
   listen(model, event, callback) {
@@ -122,6 +131,17 @@ export class Controller {
   complain(message) {
     this.notice = message;
     this.tell("notice");
+  }
+
+  // β, of networks that take one
+
+  betaOf(m = this.state.lead) {
+    return betaOf(this.world, this.state, m);
+  }
+  /** Nats of each dimension of a model, at its β; undefined where they are not known. */
+  klOf(m = this.state.lead) {
+    const { rate, kl } = this.world.models[m];
+    return rate?.klPerDimension ? atBeta(rate.betas, rate.klPerDimension, this.betaOf(m)) : kl;
   }
 
   // where the sliders stand
@@ -190,7 +210,7 @@ export class Controller {
 
   /** Make sure that the codes of a start are known; throws a sentence where they cannot be. */
   async learn(start, question = start) {
-    if (codeOf(this.world, start, 0)) return start;
+    if (codeOf(this.world, start, 0, this.betaOf(0))) return start;
     if (this.kernel.mode !== "there")
       throw new Error("This face comes from the dataset, and only a kernel can encode it: run this cell in a notebook, with faces=….");
     const { content, buffers } = await this.encode(question);
@@ -207,7 +227,7 @@ export class Controller {
   }
   remember(start, buffers) {
     const { known } = this.world;
-    const codes = buffers.slice(0, -1).map((bytes) => new Float32Array(bytes.slice().buffer));
+    const codes = this.codesIn(buffers.slice(0, -1));
     known.set(keyOf(start), { codes, original: withAlpha(buffers.at(-1)) });
     if (known.size <= 64) return;
     const { past, present, future } = this.history;
@@ -258,13 +278,18 @@ export class Controller {
 
   // faces
 
-  /** Decode items {model, z} → RGBA frames, by the kernel if it answers, else in this page. */
-  async decode(items) {
+  /**
+   * Decode items {model, z} → RGBA frames, by the kernel if it answers, else in this page. All of
+   * one model are decoded at one β: `beta`, or the state's.
+   */
+  async decode(items, beta) {
+    const betaFor = (m) => (this.world.models[m].rate ? beta ?? this.betaOf(m) : null);
     if (this.kernel.mode === "there") {
       const codes = items.map(({ z }) => z.buffer);
       try {
         const models = items.map(({ model }) => model);
-        const { buffers } = await this.kernel.ask({ kind: "decode", models }, codes, PATIENCE);
+        const betas = models.map(betaFor);
+        const { buffers } = await this.kernel.ask({ kind: "decode", models, betas }, codes, PATIENCE);
         this.decodedBy = "kernel";
         return buffers.map(withAlpha);
       } catch (error) {
@@ -276,13 +301,18 @@ export class Controller {
       this.carriers.map(async (carrier, m) => {
         const mine = items.flatMap(({ model }, i) => (model === m ? [i] : []));
         if (!mine.length) return;
-        const decode = sharedDecoder(this, carrier.get("spec"), bytesOf(carrier.get("half")));
-        const found = await decode(mine.map((i) => items[i].z));
+        const found = await this.decodeHere(m, mine.map((i) => items[i].z), betaFor(m));
         mine.forEach((i, k) => (frames[i] = found[k]));
       }),
     );
     this.decodedBy = "page";
     return frames;
+  }
+
+  /** In this page. */
+  decodeHere(m, codes, beta) {
+    const carrier = this.carriers[m];
+    return sharedDecoder(this, carrier.get("spec"), bytesOf(carrier.get("half")))(codes, beta);
   }
 
   /** One question at a time, always about the newest state: nothing can pile up. */
@@ -294,9 +324,10 @@ export class Controller {
       this.wanted = false;
       const { lead, start } = this.state;
       const items = this.positions.flatMap((z, model) => (z ? [{ model, z }] : []));
-      const baseKey = `${lead} ${keyOf(start)}`;
+      const beta = this.betaOf();
+      const baseKey = `${lead} ${beta} ${keyOf(start)}`;
       const needsBase = this.changes && this.base?.key !== baseKey;
-      if (needsBase) items.push({ model: lead, z: Float32Array.from(codeOf(this.world, start, lead)) });
+      if (needsBase) items.push({ model: lead, z: Float32Array.from(codeOf(this.world, start, lead, beta)) });
       const began = performance.now();
       try {
         const frames = await this.decode(items);

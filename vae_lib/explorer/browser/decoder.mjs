@@ -80,11 +80,12 @@ export function assembleTile(pixels, vectors) {
  * each parity of the output's row and column. Feature maps lie channels last, with a border of
  * zeros, so that the two neighbours in a row are one stretch of memory.
  *
- * @param spec latent_size, image_size, channels: as in VAEConfig
+ * @param spec latent_size, image_size, channels: as in VAEConfig; beta_range of an AnyBetaVAE, whose
+ *   gates multiply what each layer says
  * @param half what vae_lib.explorer.decoder_weights gives, as bytes
- * @returns z (Float32Array) → pixels (Uint8ClampedArray, RGBA)
+ * @returns z (Float32Array), β → pixels (Uint8ClampedArray, RGBA)
  */
-export function createDecoder({ latent_size, image_size, channels }, half) {
+export function createDecoder({ latent_size, image_size, channels, beta_range }, half) {
   const values = floatsFromHalf(half);
   let used = 0;
   const take = (count) => values.subarray(used, (used += count));
@@ -151,6 +152,18 @@ export function createDecoder({ latent_size, image_size, channels }, half) {
             put(layer, parity, o, ky < 2 ? 1 : 0, (kx < 2 ? layer.inputs : 0) + i, kernel[at]);
           }
   }
+  // Gates: a sigmoid of u · s + v for each channel, where s is the standardised log β.
+  const gates = (beta_range ? [features, ...widths.slice(1, -1)] : []).map((count) => {
+    return { u: take(count), v: take(count), now: new Float32Array(count) };
+  });
+  let gatedFor;
+  const setGates = (beta) => {
+    if (beta === gatedFor) return;
+    gatedFor = beta;
+    const [low, high] = (beta_range ?? []).map(Math.log);
+    const s = ((Math.log(beta) - (low + high) / 2) * Math.sqrt(12)) / (high - low);
+    for (const { u, v, now } of gates) for (let i = 0; i < now.length; i++) now[i] = 1 / (1 + Math.exp(-u[i] * s - v[i]));
+  };
   if (used !== values.length || !values.every(Number.isFinite))
     throw new Error("The weights in this page are damaged.");
 
@@ -166,12 +179,14 @@ export function createDecoder({ latent_size, image_size, channels }, half) {
         const cell = Math.floor(f / widths[0]);
         const row = Math.floor(cell / smallest) + 1;
         const column = (cell % smallest) + 1;
-        const at = (row * (smallest + 2) + column) * widths[0] + (f % widths[0]);
-        floats[first.input + at] = floats[result + f - block * 8];
+        const channel = f % widths[0];
+        const at = (row * (smallest + 2) + column) * widths[0] + channel;
+        const gate = gates.length ? gates[0].now[channel * cells + cell] : 1;
+        floats[first.input + at] = gate * floats[result + f - block * 8];
       }
     }
   };
-  const convolve = (layer, to, border) => {
+  const convolve = (layer, to, border, gate) => {
     const { inputs, outputs, size, lanes, last } = layer;
     const { pixels, run } = kinds[layer.kind];
     const count = size * size;
@@ -196,7 +211,8 @@ export function createDecoder({ latent_size, image_size, channels }, half) {
             const column = 2 * ((start + p) % size) + right + border;
             const at = to + (row * width + column) * outputs + block * lanes;
             for (let o = 0; o < filled; o++) {
-              const value = floats[result + p * lanes + o];
+              const plain = floats[result + p * lanes + o];
+              const value = gate ? gate[block * lanes + o] * plain : plain;
               floats[at + o] = last || value > 0 ? value : 0.2 * value; // LeakyReLU
             }
           }
@@ -204,11 +220,12 @@ export function createDecoder({ latent_size, image_size, channels }, half) {
       }
     }
   };
-  return (z) => {
+  return (z, beta) => {
+    if (gates.length) setGates(beta);
     floats.set(z, code);
     toFeatures();
     layers.forEach((layer, l) =>
-      layer.last ? convolve(layer, picture, 0) : convolve(layer, layers[l + 1].input, 1),
+      layer.last ? convolve(layer, picture, 0) : convolve(layer, layers[l + 1].input, 1, gates[l + 1]?.now),
     );
     const rgba = new Uint8ClampedArray(image_size ** 2 * 4);
     for (let at = 0, from = picture; at < rgba.length; at += 4, from += 3) {
@@ -226,7 +243,7 @@ export function workerMain(createDecoder) {
     try {
       if (data.half) decode = createDecoder(data.spec, data.half);
       else {
-        const frames = data.codes.map((code) => decode(code));
+        const frames = data.codes.map((code) => decode(code, data.beta));
         postMessage({ id: data.id, frames }, frames.map((frame) => frame.buffer));
       }
     } catch (error) {

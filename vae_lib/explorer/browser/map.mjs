@@ -1,6 +1,7 @@
 // The map: a plane of two latent dimensions, in which the face is one point.
 
 import { clamp, decimals } from "./numbers.mjs";
+import { codeOf } from "./state.mjs";
 import { h, section } from "./dom.mjs";
 
 const EDGE = 3.5; // standard deviations from the middle to each side
@@ -119,10 +120,12 @@ export function mapPart(controller) {
   const update = (what) => {
     if (what !== "state" || !part.open) return;
     const { lead, start } = controller.state;
-    const { order, kl, faces: codes } = world.models[lead];
-    const shape = `${lead} ${axes}`;
+    const { order } = world.models[lead];
+    const [beta, kl] = [controller.betaOf(), controller.klOf()];
+    const shape = `${lead} ${axes} ${beta}`;
     if (shape !== drawnFor) {
       drawnFor = shape;
+      const codes = world.ids.map((_, index) => codeOf(world, { kind: "gallery", index }, lead, beta));
       points = codes.map((z) => axes.map((rank) => z[order[rank]]));
       dots = points.map(([x, y]) => svg("circle", { cx: x, cy: -y, r: 0.09 }));
       faces.replaceChildren(...dots);

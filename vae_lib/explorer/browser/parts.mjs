@@ -1,7 +1,7 @@
 // The parts of the explorer: each gives an element, and a function that tells it what changed.
 
 import { clamp, decimals, norm, soon } from "./numbers.mjs";
-import { NOTCHES } from "./state.mjs";
+import { NOTCHES, OCTAVE, codeOf } from "./state.mjs";
 import { LARGE, difference, drawn, gif, pngOf, sideBySide } from "./pictures.mjs";
 import { PADLOCK, button, h, oneStop, ownSlider, paint, section, unique } from "./dom.mjs";
 
@@ -126,6 +126,7 @@ function chooser(controller, target, none) {
     const { lead } = controller.state;
     if (drawnFor === lead) return;
     drawnFor = lead;
+    const first = world.models[lead].rate?.first;
     thumbs.replaceChildren(
       ...world.ids.map((id, index) => {
         const about = [id, ...world.facts[index]].join(", ");
@@ -136,8 +137,11 @@ function chooser(controller, target, none) {
     const pictures = [...thumbs.querySelectorAll("img")];
     for (let at = 0; at < pictures.length && drawnFor === lead; at += 4) {
       while (controller.decoding) await new Promise((resolve) => setTimeout(resolve, 20)); // faces first
-      const items = world.models[lead].faces.slice(at, at + 4).map((z) => ({ model: lead, z }));
-      const frames = await controller.decode(items).catch(() => []);
+      const beta = first === undefined ? undefined : 2 ** (first / OCTAVE); // thumbnails stay as they are where β moves
+      const items = pictures.slice(at, at + 4).map((_, i) => {
+        return { model: lead, z: codeOf(world, { kind: "gallery", index: at + i }, lead, beta) };
+      });
+      const frames = await controller.decode(items, beta).catch(() => []);
       frames.forEach((frame, i) => (pictures[at + i].src = drawn(frame, 64).toDataURL()));
     }
   };
@@ -208,14 +212,16 @@ export function dimensionsPart(controller, previews, shown) {
   };
   const update = (what) => {
     if (what !== "state") return;
-    const { order, kl } = world.models[controller.state.lead];
+    const { order } = world.models[controller.state.lead];
+    const kl = controller.klOf();
     for (const { rank, range, name, small, zero, show, stretch } of rows) {
       const d = order[rank];
       const text = `z ${d}`;
-      if (name.textContent !== text) {
+      const nats = kl ? `${decimals(kl[d])} nats` : "";
+      if (name.textContent !== text || small.textContent !== nats) {
         name.textContent = text;
-        small.textContent = kl ? `${decimals(kl[d])} nats` : "";
-        range.setAttribute("aria-label", `Latent dimension ${d}${kl ? `, ${decimals(kl[d])} nats` : ""}`);
+        small.textContent = nats;
+        range.setAttribute("aria-label", `Latent dimension ${d}${nats && `, ${nats}`}`);
         zero.setAttribute("aria-label", `Latent dimension ${d}: back to 0`);
       }
       const value = controller.valueOf(rank);

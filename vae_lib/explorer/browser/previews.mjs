@@ -1,8 +1,6 @@
 // Small faces at both ends of a slider: the present face, with that slider there.
 
-import { bytesOf } from "./numbers.mjs";
-import { position, reduce } from "./state.mjs";
-import { sharedDecoder } from "./sources.mjs";
+import { betaOf, position, reduce } from "./state.mjs";
 import { h, paint } from "./dom.mjs";
 
 const REST = 120; // ms without a change after which the hand rests
@@ -59,13 +57,14 @@ export class Previews {
       if (!end) break;
       const { lead } = controller.state;
       const value = Number(end.range[end.side]);
-      const z = position(controller.world, reduce(controller.state, end.actionAt(value)), lead);
-      const key = z && `${lead} ${z}`;
+      const there = reduce(controller.state, end.actionAt(value));
+      const z = position(controller.world, there, lead);
+      const beta = betaOf(controller.world, there, lead);
+      const key = z && `${lead} ${beta} ${z}`;
       if (z && key !== end.key) {
-        const carrier = controller.carriers[lead];
         let frame;
         try {
-          [frame] = await sharedDecoder(controller, carrier.get("spec"), bytesOf(carrier.get("half")))([z]);
+          [frame] = await controller.decodeHere(lead, [z], beta);
         } catch {
           this.end(); // a page that cannot decode goes without
         }

@@ -11,7 +11,7 @@ export const withAlpha = (rgb) => {
   return rgba;
 };
 
-/** A decoder in this page, in a worker where that is possible: spec, half → codes → frames. */
+/** A decoder in this page, in a worker where that is possible: spec, half → codes, β → frames. */
 function pageDecoder(spec, half) {
   let worker;
   try {
@@ -21,7 +21,7 @@ function pageDecoder(spec, half) {
     worker = new Worker(url);
   } catch {
     const decode = createDecoder(spec, half);
-    return { decode: async (codes) => codes.map((code) => decode(code)), end() {} };
+    return { decode: async (codes, beta) => codes.map((code) => decode(code, beta)), end() {} };
   }
   const waiting = new Map();
   const settle = ({ id, frames, problem }) => {
@@ -37,10 +37,10 @@ function pageDecoder(spec, half) {
   worker.onerror = (event) => settle({ problem: event.message || "The page's decoder stopped." });
   worker.postMessage({ spec, half });
   let count = 0;
-  const decode = (codes) =>
+  const decode = (codes, beta) =>
     new Promise((resolve, reject) => {
       waiting.set(++count, { resolve, reject });
-      worker.postMessage({ id: count, codes });
+      worker.postMessage({ id: count, codes, beta });
     });
   return { decode, end: () => worker.terminate() };
 }
@@ -49,7 +49,7 @@ function pageDecoder(spec, half) {
  * Explorers on one page share a decoder per model; the module itself is loaded once for each.
  * A decoder ends with the last explorer that used it.
  */
-const decoders = () => (globalThis[Symbol.for("vae_lib decoders, 2")] ??= new Map());
+const decoders = () => (globalThis[Symbol.for("vae_lib decoders, 3")] ??= new Map());
 export function sharedDecoder(user, spec, half) {
   const pool = decoders();
   if (!pool.has(spec.digest)) pool.set(spec.digest, { ...pageDecoder(spec, half), users: new Set() });

@@ -7,6 +7,7 @@
 //   locks       attributes that the others must not move, sorted
 //   offsets     rank of a dimension (0 is the strongest) → 1/256 standard deviations of the prior
 //   lead        the model whose values the sliders show
+//   betas       network for every β → the β that it is asked for, 64 steps an octave, 0 is β = 1
 // and z = way(start, end, t) + amounts · directions + offsets, for every model with its own codes,
 // directions and ranks.
 
@@ -14,10 +15,11 @@ import { bytesOf, clamp, dot, floatsFromHalf, norm, seededNormal } from "./numbe
 
 export const GRAIN = 256; // offsets and codes: steps per standard deviation
 export const NOTCHES = 20; // attribute sliders: steps per direction
+export const OCTAVE = 64; // β: steps for a factor of two
 const MOST = 2047; // twelve bits, ±8 standard deviations
 
 export const initialState = () => ({
-  start: { kind: "mean" }, end: null, t: 0, way: "linear", amounts: {}, locks: [], offsets: {}, lead: 0,
+  start: { kind: "mean" }, end: null, t: 0, way: "linear", amounts: {}, locks: [], offsets: {}, lead: 0, betas: {},
 });
 
 const put = (table, key, value) => {
@@ -48,6 +50,7 @@ function apply(state, { type, ...a }) {
   if (type === "t") return { ...state, t: clamp(Math.round(a.value), 0, 100) };
   if (type === "way") return { ...state, way: a.way };
   if (type === "lead") return { ...state, lead: a.lead };
+  if (type === "beta") return { ...state, betas: { ...state.betas, [a.model]: whole(a.value, MOST) } };
   if (type === "reset") return { ...state, t: 0, amounts: {}, offsets: {} };
   if (type === "replace") return a.state;
   throw new Error(`There is no action ${type}.`);
@@ -93,8 +96,31 @@ export const keyOf = (start) => JSON.stringify(start);
 /** A draw from a Gaussian, from one of N(0, I): mean + L ε, with L's rows below one another. */
 const drawnFrom = ({ mean, chol }, noise) => mean.map((value, i) => value + dot(chol[i], noise));
 
+/** The β that a model is asked for; undefined of one that was trained for one β. */
+export function betaOf(world, state, m) {
+  const { rate } = world.models[m];
+  return rate && clamp(2 ** ((state.betas[m] ?? rate.first) / OCTAVE), ...rate.range);
+}
+
+/** What is kept at several β, at one between them: numbers, or arrays of them; linear in log β. */
+export function atBeta(betas, table, beta) {
+  let i = 0;
+  while (i < betas.length - 2 && betas[i + 1] < beta) i++;
+  const share = Math.log(beta / betas[i]) / Math.log(betas[i + 1] / betas[i]);
+  const blend = (a, b) => a + share * (b - a);
+  const [below, above] = [table[i], table[i + 1]];
+  return typeof below === "number" ? blend(below, above) : below.map((value, d) => blend(value, above[d]));
+}
+
 /** The code of a start for one model, or undefined where only the kernel knows and has not told. */
-export function codeOf(world, start, m) {
+export function codeOf(world, start, m, beta) {
+  const { rate } = world.models[m];
+  const found = kept(world, start, m);
+  return rate && Array.isArray(found) ? atBeta(rate.betas, found, beta) : found;
+}
+
+/** A code, or of a network for every β one for each that is kept. */
+function kept(world, start, m) {
   const { latent, models, known } = world;
   if (start.kind === "mean") return new Float32Array(latent);
   if (start.kind === "seed") return seededNormal(start.seed, latent);
@@ -142,12 +168,15 @@ export function withoutLocked(directions, index, locks) {
 /** z of one model: Float32Array, or undefined where a code is not known (yet). */
 export function position(world, state, m) {
   const model = world.models[m];
-  const start = codeOf(world, state.start, m);
-  const end = state.end && codeOf(world, state.end, m);
+  const beta = betaOf(world, state, m);
+  const start = codeOf(world, state.start, m, beta);
+  const end = state.end && codeOf(world, state.end, m, beta);
   if (!start || (state.end && !end)) return undefined;
   const z = Float64Array.from(end ? between(start, end, state.t / 100, state.way) : start);
   for (const [index, steps] of Object.entries(state.amounts)) {
-    const direction = withoutLocked(model.directions, Number(index), state.locks);
+    const { rate, directions } = model;
+    const here = rate ? directions.map((table) => atBeta(rate.betas, table, beta)) : directions;
+    const direction = withoutLocked(here, Number(index), state.locks);
     for (let d = 0; d < z.length; d++) z[d] += (steps / NOTCHES) * direction[d];
   }
   for (const [rank, offset] of Object.entries(state.offsets)) z[model.order[rank]] += offset / GRAIN;
@@ -209,7 +238,7 @@ export function encodeState(world, state) {
     const z = models.length === 1 && position(world, state, 0);
     if (!z) return null;
     const values = Array.from(z, (value) => whole(value * GRAIN, MOST));
-    state = { ...initialState(), locks: state.locks, start: { kind: "code", values } };
+    state = { ...initialState(), locks: state.locks, betas: state.betas, start: { kind: "code", values } };
   }
   const { write, text } = writer();
   const writeStart = (start) => {
@@ -247,6 +276,7 @@ export function encodeState(world, state) {
       write(offset + MOST + 1, 12);
     }
   } else for (let rank = 0; rank < latent; rank++) write((state.offsets[rank] ?? 0) + MOST + 1, 12);
+  models.forEach(({ rate }, m) => rate && write((state.betas[m] ?? rate.first) + MOST + 1, 12));
   const body = text();
   const head = writer();
   head.write(world.fingerprint, 24);
@@ -310,12 +340,24 @@ export function decodeState(world, text) {
         const offset = read(12) - MOST - 1;
         if (offset) state.offsets[rank] = offset;
       }
+    models.forEach(({ rate }, m) => rate && (state.betas[m] = read(12) - MOST - 1));
     const unknown = (start) => start?.kind === "gallery" && start.index >= ids.length;
     if (state.lead >= models.length || unknown(state.start) || unknown(state.end)) throw new RangeError("Out of range.");
   } catch {
     throw new Error("This state is damaged: it tells of faces or dimensions that are not there. Copy it again.");
   }
   return state;
+}
+
+/** What a network for every β brings: its range, the β that are kept, and what it measures there. */
+function rateOf({ beta_range, betas, first_beta }, gallery, rows) {
+  const measured = gallery?.rates;
+  const faces = gallery?.ids?.length;
+  return {
+    range: beta_range, betas, ids: gallery?.ids, first: Math.round(OCTAVE * Math.log2(first_beta)), measured,
+    faceKl: rows(measured?.face_kl, faces), facePsnr: rows(measured?.face_psnr, faces),
+    klPerDimension: measured?.kl_per_dimension,
+  };
 }
 
 /** What is known about the models together. */
@@ -339,10 +381,16 @@ export function makeWorld(subjects, labels, factors) {
   const models = subjects.map(({ spec, gallery }, m) => {
     const mu = rows(gallery?.mu, latent);
     const directions = rows(gallery?.directions, latent);
+    const rate = spec.beta_range && rateOf(spec, gallery, rows);
+    // Of a network for every β the tables of all β follow each other.
+    const of = (table, all, name) => {
+      const at = all.indexOf(name);
+      return rate ? rate.betas.map((_, b) => table[b * all.length + at]) : table[at];
+    };
     return {
-      label: labels[m], order: spec.order, kl: spec.kl,
-      faces: ids.map((id) => mu[gallery.ids.indexOf(id)]),
-      directions: names.map((name) => directions[gallery.names.indexOf(name)]),
+      label: labels[m], order: spec.order, kl: spec.kl, rate,
+      faces: ids.map((id) => of(mu, gallery.ids, id)),
+      directions: names.map((name) => of(directions, gallery.names, name)),
       fit: gallery?.fit && { mean: rows(gallery.fit.mean, latent)[0], chol: rows(gallery.fit.chol, latent) },
     };
   });

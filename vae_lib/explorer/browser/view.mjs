@@ -8,6 +8,7 @@ import { photoPart } from "./photo.mjs";
 import { mapPart } from "./map.mjs";
 import { toolbarPart } from "./play.mjs";
 import { Previews } from "./previews.mjs";
+import { ratePart } from "./rate.mjs";
 import {
   attributesPart, dimensionsPart, facesPart, factorsPart, keepPart, startPart, wayPart,
 } from "./parts.mjs";
@@ -44,6 +45,7 @@ async function render({ model, el }, controller) {
     "div",
     { class: "ve-controls" },
     add(toolbar),
+    world.models.some(({ rate }) => rate) ? add(ratePart(controller)) : null,
     world.attributes.length ? add(attributesPart(controller, previews)) : null,
     add(dimensionsPart(controller, previews, model.get("shown"))),
     world.latent > 1 ? add(mapPart(controller)) : null,
