@@ -61,13 +61,18 @@ STEP = 0.05
 PREVIEW_SIDE = 360
 
 
-def browser_module(*more: str) -> str:
-    """The modules of ``browser/`` as one: a page on the disk can import no other file."""
-    texts = [(BROWSER / f"{name}.mjs").read_text(encoding="utf-8") for name in MODULES + more]
+def join_modules(paths: Iterable[Path]) -> str:
+    """Modules as one: a page on the disk can import no other file."""
+    texts = [path.read_text(encoding="utf-8") for path in paths]
     imports, exports = r"^import \{[^}]*\} from .*\n", r"^export (?!default)"
     text = re.sub(f"{imports}|{exports}", "", "\n".join(texts), flags=re.MULTILINE)
     # Of letters beyond Latin 1 a single one would make a browser keep the whole text twice as wide.
-    text = re.sub(r"[^\0-\xff]", lambda letter: f"\\u{{{ord(letter[0]):x}}}", text)
+    return re.sub(r"[^\0-\xff]", lambda letter: f"\\u{{{ord(letter[0]):x}}}", text)
+
+
+def browser_module(*more: str) -> str:
+    """The modules of ``browser/`` as one, with their digest."""
+    text = join_modules(BROWSER / f"{name}.mjs" for name in MODULES + more)
     return text.replace("DIGEST", hashlib.sha256(text.encode()).hexdigest()[:12])
 
 

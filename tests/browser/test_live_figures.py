@@ -1,0 +1,112 @@
+"""The live figures on a page without a kernel: dragged, operated by keys, quick, and in sight."""
+
+import numpy as np
+import pytest
+from explorer_pages import static_page
+
+from vae_lib.course.toy import ToyModel
+
+CELLS = {
+    "bound": "from vae_lib.course import live\nlive.Bound()",
+    "gradient": "from vae_lib.course import live\nlive.Gradient(dimensions=128, draws=1000)",
+}
+QUICK = """async (selector) => {
+  const range = document.querySelector(selector);
+  const waits = [];
+  for (let i = 0; i < 60; i++) {
+    range.value = Number(range.min) + ((i % 20) / 20) * (range.max - range.min);
+    const begun = performance.now();
+    range.dispatchEvent(new Event("input", { bubbles: true }));
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    waits.push(performance.now() - begun);
+  }
+  return waits.sort((a, b) => a - b)[57];
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(browser, tmp_path_factory):
+    path = static_page(tmp_path_factory.mktemp("live"), *CELLS.values())
+    page = browser.new_context(viewport={"width": 760, "height": 1000}).new_page()
+    page.problems, page.requests = [], []
+    page.on("pageerror", lambda error: page.problems.append(f"{error}"))
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_function("document.querySelectorAll('.vae-live').length === 2")
+    yield page
+    page.context.close()
+
+
+def numbers(page) -> list[float]:
+    """Bound, gap and their sum, as the page says them."""
+    text = page.locator(".vl-sum").inner_text().replace("−", "-")
+    return [float(word) for word in text.split() if word.strip("-.").replace(".", "").isdigit()]
+
+
+def test_bound_and_gap_change_and_their_sum_does_not(page):
+    toy = ToyModel(lambda z: z.square() / 2, noise=0.2)
+    plot = page.locator(".vl-drag").bounding_box()
+    handle = page.locator(".vl-handle").bounding_box()
+    page.mouse.move(handle["x"] + 8, handle["y"] + 8)
+    page.mouse.down()
+    seen = [numbers(page)]
+    for share in (0.6, 0.7, 0.74):
+        page.mouse.move(plot["x"] + share * plot["width"], plot["y"] + 0.4 * plot["height"])
+        page.wait_for_timeout(80)
+        seen.append(numbers(page))
+    page.mouse.up()
+    assert len({gap for _, gap, _ in seen}) == len(seen)
+    evidence = toy.log_evidence(1.0).item()
+    np.testing.assert_allclose([total for *_, total in seen], evidence, atol=6e-4)
+    np.testing.assert_allclose([b + g for b, g, _ in seen], evidence, atol=2e-3)
+    page.get_by_role("button", name="Climb the bound").click()
+    page.wait_for_function("document.querySelector('.vl-told').textContent.includes('ln 2')")
+
+
+def test_keys_move_q_and_choose_the_decoder(page):
+    mu = page.get_by_label("μ of q", exact=True)
+    mu.focus()
+    before = float(mu.input_value())
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(80)
+    assert float(mu.input_value()) == pytest.approx(before + 0.01)
+    assert mu.get_attribute("aria-valuetext") == f"{before + 0.01:.2f}".replace("-", "−")
+    page.get_by_label("x = z + noise: one peak").check()
+    page.get_by_role("button", name="Climb the bound").click()
+    page.wait_for_function(
+        "document.querySelector('.vl-told').textContent.includes('nothing is missing')"
+    )
+    page.wait_for_function("document.querySelector('.vl-sum').textContent.includes('gap 0.000')")
+
+
+def test_with_128_dimensions_the_score_function_is_lost_in_noise(page):
+    spreads = page.locator(".vae-live td:last-child").all_inner_texts()
+    score, pathwise = (float(text) for text in spreads[:2])
+    assert 100 < score / pathwise < 400  # notebook 1: variances nearly 40,000 times apart
+    page.get_by_label("1", exact=True).check()
+    page.wait_for_timeout(80)
+    score, pathwise = (
+        float(t) for t in page.locator(".vae-live td:last-child").all_inner_texts()[:2]
+    )
+    assert 2 < score / pathwise < 4  # there, 8 times
+    page.get_by_label("128").check()
+
+
+@pytest.mark.parametrize("figure", [0, 1])
+def test_a_redraw_takes_less_than_two_pictures(page, figure):
+    rows = page.locator(".vae-live").nth(figure).locator("input[type=range]")
+    name = rows.first.get_attribute("id")
+    assert page.evaluate(QUICK, f"#{name}") <= 33
+
+
+def test_figures_fit_a_phone_ask_nobody_and_complain_of_nothing(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for track in page.locator(".vae-live input[type=range]").all():
+        assert track.bounding_box()["width"] >= 120
+    unnamed = page.locator(".vae-live :is(input, button)").evaluate_all(
+        "all => all.filter((e) => !(e.labels?.length || e.textContent)).length"
+    )
+    assert unnamed == 0
+    assert [url for url in page.requests if not url.startswith(("file:", "blob:", "data:"))] == []
+    assert page.problems == []

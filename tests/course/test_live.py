@@ -1,0 +1,132 @@
+"""The live figures' numbers, computed in JavaScript, are the package's."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from tests.draws import seeded_normal
+from tests.explorer.test_javascript import node
+from vae_lib.course import live
+from vae_lib.course.toy import GRID, ToyModel, log_normal
+
+FIGURES = {live.Bound: ("toy", "bound"), live.Gradient: ("toy", "gradient")}
+DECODERS = {"one": lambda z: z, "two": lambda z: z.square() / 2}
+WIDEST = 128
+
+
+def computed(script: str, folder):
+    """What a script that imports the figures' modules by name prints as JSON."""
+    script = re.sub(r'from "(\w+)"', rf'from "{live.HERE.as_uri()}/\1.mjs"', script)
+    return json.loads(node(script, folder))
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_bound_gap_and_evidence_are_the_toy_models(tmp_path, kind):
+    answers = [(0.0, 1.0), (1.36, 0.15), (-1.4, 0.1), (0.5, 0.6)]
+    found = computed(
+        f"""import {{ Toy }} from "toy";
+        const toy = new Toy("{kind}", 1, 0.2);
+        const all = ([mu, sigma]) => [
+          toy.bound(mu, sigma), toy.gap(mu, sigma), toy.exactGradient(mu, sigma)];
+        const answers = {json.dumps(answers)}.map(all);
+        console.log(JSON.stringify([toy.logEvidence, toy.posterior(1.3), answers]));
+        """,
+        tmp_path,
+    )
+    toy = ToyModel(DECODERS[kind], noise=0.2)
+    evidence = toy.log_evidence(1.0)
+    assert found[0] == pytest.approx(evidence.item(), abs=1e-9)
+    density = toy.posterior(1.0, torch.tensor(1.3, dtype=torch.float64))
+    assert found[1] == pytest.approx(density.item(), rel=1e-9)
+    for (mu, sigma), (bound, gap, slope) in zip(answers, found[2], strict=True):
+        at = torch.tensor(mu, dtype=torch.float64, requires_grad=True)
+        expected = toy.bound(1.0, at, sigma)
+        (gradient,) = torch.autograd.grad(expected, at)
+        log_q = log_normal(GRID, mu, sigma)
+        missing = log_q.exp() * (log_q - toy.log_joint(1.0, GRID) + evidence)
+        assert bound == pytest.approx(expected.item(), abs=1e-7)
+        assert gap == pytest.approx((missing.sum() * (GRID[1] - GRID[0])).item(), abs=1e-7)
+        assert bound + gap == pytest.approx(evidence.item(), abs=1e-7)
+        assert slope == pytest.approx(gradient.item(), abs=1e-6)
+
+
+def test_climbing_ends_where_adam_ends_and_never_goes_down(tmp_path):
+    starts = {"one": [(0.4, 1.0)], "two": [(1.8, 0.6), (-2.0, 0.3), (0.0, 1.0)]}
+    found = computed(
+        f"""import {{ Toy }} from "toy";
+        import {{ climb }} from "bound";
+        const end = (kind, mu, sigma) => {{
+          const toy = new Toy(kind, 1, 0.2);
+          let here = {{ mu, sigma }};
+          let fell = 0;
+          for (let i = 0; i < 150; i++) {{
+            const next = climb(toy, here.mu, here.sigma);
+            fell = Math.max(fell, toy.bound(here.mu, here.sigma) - toy.bound(next.mu, next.sigma));
+            here = next;
+          }}
+          return [here.mu, here.sigma, fell];
+        }};
+        const starts = Object.entries({json.dumps(starts)});
+        const all = ([kind, from]) => [kind, from.map(([mu, sigma]) => end(kind, mu, sigma))];
+        console.log(JSON.stringify(Object.fromEntries(starts.map(all))));
+        """,
+        tmp_path,
+    )
+    for kind, pairs in starts.items():
+        toy = ToyModel(DECODERS[kind], noise=0.2)
+        mu, sigma = torch.tensor(pairs, dtype=torch.float64).unbind(1)
+        mu, log_sigma = mu.requires_grad_(), sigma.log().requires_grad_()
+        adam = torch.optim.Adam([mu, log_sigma], lr=0.03)
+        for _ in range(600):
+            adam.zero_grad()
+            (-toy.bound(1.0, mu, log_sigma.exp()).sum()).backward()
+            adam.step()
+        ends = torch.stack([mu, log_sigma.exp(), torch.zeros_like(mu)], 1).detach()
+        np.testing.assert_allclose(found[kind], ends, atol=2e-3)
+
+
+@pytest.mark.parametrize("d", [1, 8, 128])
+def test_single_estimates_are_those_of_autograd_on_the_same_noise(tmp_path, d):
+    count = 50
+    score, pathwise, means, spread = computed(
+        f"""import {{ Toy }} from "toy";
+        import {{ estimates, running }} from "gradient";
+        import {{ seededNormal }} from "../../explorer/browser/numbers";
+        const noise = seededNormal(3, {count * WIDEST});
+        const e = estimates(new Toy("two", 1, 0.2), 0.8, 0.3, noise, {d}, {count});
+        const {{ means, spread }} = running(e.score);
+        console.log(JSON.stringify([e.score, e.pathwise, means, spread].map((v) =>
+          typeof v === "number" ? v : Array.from(v))));
+        """.replace('from "../../explorer/browser/numbers"', 'from "./numbers.mjs"'),
+        tmp_path,
+    )
+    toy = ToyModel(DECODERS["two"], noise=0.2)
+    noise = torch.from_numpy(seeded_normal(3, count * WIDEST)).double().view(count, WIDEST)[:, :d]
+    mu = torch.full((count, d), 0.8, dtype=torch.float64, requires_grad=True)
+    z = mu + 0.3 * noise
+    reconstruction = toy.log_likelihood(1.0, z).sum(1)
+    (slope,) = torch.autograd.grad(reconstruction.sum(), mu)
+    held = mu.detach().requires_grad_()
+    density = log_normal(z.detach(), held, 0.3).sum(1)
+    (weight,) = torch.autograd.grad((reconstruction.detach() * density).sum(), held)
+    np.testing.assert_allclose(pathwise, slope[:, 0] - 0.8, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(score, weight[:, 0] - 0.8, rtol=1e-5, atol=1e-3)
+    expected = np.array(score)
+    np.testing.assert_allclose(means, expected.cumsum() / np.arange(1, count + 1), rtol=1e-9)
+    assert spread == pytest.approx(expected.std(ddof=1), rel=1e-9)
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
+def test_a_figure_is_one_small_module_that_imports_nothing(figure, tmp_path):
+    text = live.script(*FIGURES[figure])
+    assert len(text.encode()) <= 60_000
+    assert not re.search(r"^import |https?://(?!www\.w3\.org/2000/svg)", text, re.M)
+    names = re.findall(r"^(?:async )?(?:function|class|const|let) (\w+)", text, re.M)
+    assert len(names) == len(set(names))
+    (tmp_path / "joined.mjs").write_text(text)
+    script = f"""const {{ default: widget }} = await import("{(tmp_path / "joined.mjs").as_uri()}");
+      console.log(Object.keys(widget));"""
+    assert node(script, tmp_path).strip() == "[ 'render' ]"
