@@ -9,6 +9,15 @@ from vae_lib.course.toy import ToyModel
 CELLS = {
     "bound": "from vae_lib.course import live\nlive.Bound()",
     "gradient": "from vae_lib.course import live\nlive.Gradient(dimensions=128, draws=1000)",
+    "turn": """
+import numpy as np
+from vae_lib import load_pretrained
+from vae_lib.course import live
+draws = np.random.default_rng(0)
+factors = draws.uniform(-1, 1, (2000, 13))
+codes = np.hstack([factors, draws.standard_normal((2000, 3))])
+live.Turn(codes, factors, [f"factor {j}" for j in range(13)], load_pretrained("vae_mig_best"))
+""",
 }
 QUICK = """async (selector) => {
   const range = document.querySelector(selector);
@@ -32,21 +41,21 @@ def page(browser, tmp_path_factory):
     page.on("pageerror", lambda error: page.problems.append(f"{error}"))
     page.on("request", lambda request: page.requests.append(request.url))
     page.goto(path.as_uri())
-    page.wait_for_function("document.querySelectorAll('.vae-live').length === 2")
+    page.wait_for_function("document.querySelectorAll('.vae-live').length === 3")
     yield page
     page.context.close()
 
 
 def numbers(page) -> list[float]:
     """Bound, gap and their sum, as the page says them."""
-    text = page.locator(".vl-sum").inner_text().replace("−", "-")
+    text = page.locator(".vl-sum").first.inner_text().replace("−", "-")
     return [float(word) for word in text.split() if word.strip("-.").replace(".", "").isdigit()]
 
 
 def test_bound_and_gap_change_and_their_sum_does_not(page):
     toy = ToyModel(lambda z: z.square() / 2, noise=0.2)
     plot = page.locator(".vl-drag").bounding_box()
-    handle = page.locator(".vl-handle").bounding_box()
+    handle = page.locator(".vl-handle").first.bounding_box()
     page.mouse.move(handle["x"] + 8, handle["y"] + 8)
     page.mouse.down()
     seen = [numbers(page)]
@@ -92,7 +101,24 @@ def test_with_128_dimensions_the_score_function_is_lost_in_noise(page):
     page.get_by_label("128").check()
 
 
-@pytest.mark.parametrize("figure", [0, 1])
+def test_a_turn_changes_mig_and_no_face(page):
+    figure = page.locator(".vae-live").nth(2)
+    said, face = figure.locator(".vl-sum"), figure.locator("img")
+    trained = said.inner_text()
+    image = face.get_attribute("src")
+    figure.get_by_label("turn by").fill("45")
+    page.wait_for_timeout(100)
+    now, then = (float(part.split()[-1]) for part in said.inner_text().split(";"))
+    assert trained == f"MIG {then:.3f}; as trained {then:.3f}"
+    assert now < then - 0.05  # two of thirteen factors lose their own dimension
+    assert face.get_attribute("src") == image
+    assert face.evaluate("image => image.naturalWidth") == 64
+    figure.get_by_label("and", exact=True).select_option("15")  # no factor there to lose
+    page.wait_for_timeout(200)
+    assert "z15" in figure.locator("svg[role=img]").get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("figure", [0, 1, 2])
 def test_a_redraw_takes_less_than_two_pictures(page, figure):
     rows = page.locator(".vae-live").nth(figure).locator("input[type=range]")
     name = rows.first.get_attribute("id")
@@ -104,7 +130,7 @@ def test_figures_fit_a_phone_ask_nobody_and_complain_of_nothing(page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for track in page.locator(".vae-live input[type=range]").all():
         assert track.bounding_box()["width"] >= 120
-    unnamed = page.locator(".vae-live :is(input, button)").evaluate_all(
+    unnamed = page.locator(".vae-live :is(input, button, select)").evaluate_all(
         "all => all.filter((e) => !(e.labels?.length || e.textContent)).length"
     )
     assert unnamed == 0

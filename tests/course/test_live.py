@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import small_faces
 from tests.draws import seeded_normal
 from tests.explorer.test_javascript import node
 from vae_lib.course import live
 from vae_lib.course.toy import GRID, ToyModel, log_normal
+from vae_lib.disentanglement import mig, mutual_information
+from vae_lib.errors import InputError
 
-FIGURES = {live.Bound: ("toy", "bound"), live.Gradient: ("toy", "gradient")}
+FIGURES = {live.Bound: ("toy", "bound"), live.Gradient: ("toy", "gradient"), live.Turn: ("turn",)}
 DECODERS = {"one": lambda z: z, "two": lambda z: z.square() / 2}
 WIDEST = 128
 
@@ -117,6 +120,57 @@ def test_single_estimates_are_those_of_autograd_on_the_same_noise(tmp_path, d):
     expected = np.array(score)
     np.testing.assert_allclose(means, expected.cumsum() / np.arange(1, count + 1), rtol=1e-9)
     assert spread == pytest.approx(expected.std(ddof=1), rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def codes():
+    """Codes with some of the drawn faces' factors in them, one dimension of which is idle."""
+    factors = small_faces(240).attributes[:, [0, 3, 7, 12]]
+    noise = np.random.default_rng(0).standard_normal((240, 4))
+    codes = (factors - factors.mean(0)) / factors.std(0) + 0.3 * noise
+    codes[:, 2] = 0.5
+    return codes.astype(np.float32), factors
+
+
+def test_information_and_mig_of_a_turned_code_are_the_packages(codes, tmp_path):
+    codes, factors = codes
+    turn = live.Turn(codes, factors, ["a", "b", "c", "d"])
+    angles = (0, 17, 45, -60, 90)
+    (tmp_path / "codes").write_bytes(turn.codes)
+    (tmp_path / "levels").write_bytes(turn.levels)
+    found = computed(
+        f"""import {{ Table }} from "turn";
+        const codes = new Float32Array(new Uint8Array(fs.readFileSync("codes")).buffer);
+        const table = new Table(codes, new Uint8Array(fs.readFileSync("levels")), 4, 4);
+        console.log(JSON.stringify({list(angles)}.map((angle) => {{
+          const matrix = table.turned(0, 3, angle);
+          return [matrix.map((row) => Array.from(row)), table.mig(matrix)];
+        }})));
+        """,
+        tmp_path,
+    )
+    gaps = []
+    for angle, (matrix, gap) in zip(angles, found, strict=True):
+        cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        turned = codes.astype(float)
+        turned[:, [0, 3]] = turned[:, [0, 3]] @ [[cos, sin], [-sin, cos]]
+        np.testing.assert_allclose(matrix, mutual_information(turned, factors), atol=1e-9)
+        assert gap == pytest.approx(mig(turned, factors), abs=1e-9)
+        gaps.append(gap)
+    assert min(gaps) < 0.8 * gaps[0]  # as trained they were told apart
+
+
+def test_a_turned_code_is_decoded_to_the_same_pixels(model, codes):
+    z = torch.randn(1, 6, generator=torch.Generator().manual_seed(0))
+    assert 0 < live.pixel_change(model, z, 1, 4) < 0.01
+    with torch.no_grad():  # a decoder that is not turned back draws another face
+        other = model.decode(z[:, [0, 4, 2, 3, 1, 5]]) - model.decode(z)
+    assert 255 * other.abs().max() > 0.5
+
+
+def test_a_turn_needs_two_dimensions(codes):
+    with pytest.raises(InputError, match=r"Found codes of shape \(240, 1\)"):
+        live.Turn(codes[0][:, :1], codes[1], ["a", "b", "c", "d"])
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
