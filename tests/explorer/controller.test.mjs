@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Controller } from "../../vae_lib/explorer/browser/controller.mjs";
-import { initialState } from "../../vae_lib/explorer/browser/state.mjs";
+import { Controller, REST } from "../../vae_lib/explorer/browser/controller.mjs";
 
 function backbone(values) {
   const listeners = new Map();
   const on = (name, callback) => listeners.set(name, [...(listeners.get(name) ?? []), callback]);
+  const off = (name, callback) => listeners.set(name, (listeners.get(name) ?? []).filter((one) => one !== callback));
   const trigger = (name, ...args) => (listeners.get(name) ?? []).forEach((callback) => callback(...args));
   const get = (name) => values[name];
   const set = (name, value) => {
@@ -17,10 +17,10 @@ function backbone(values) {
       if (before !== now) trigger(`change:${key}`);
     }
   };
-  return { on, trigger, get, set, save_changes() {}, values, comm_live: values.comm_live };
+  return { on, off, trigger, get, set, save_changes() {}, values, comm_live: values.comm_live };
 }
 
-async function opened(answer) {
+async function opened(answer, page = async (m, codes) => codes.map(grey)) {
   const latent = 4;
   const spec = { digest: "d", latent_size: latent, order: [0, 1, 2, 3], kl: null };
   const weights = backbone({ spec, gallery: {}, half: new DataView(new ArrayBuffer(0)), comm_live: true });
@@ -33,60 +33,104 @@ async function opened(answer) {
     answer({ content, buffers, model });
   };
   const controller = new Controller(model);
+  controller.decodeHere = page;
   await controller.ready;
-  return { controller, asked, model };
+  return { controller, asked: () => asked.filter(({ content }) => content.kind === "decode"), model };
 }
 
+/** A picture of one pixel that tells the third number of a code. */
+const grey = (code) => new Uint8ClampedArray([100 * code[2], 100 * code[2], 100 * code[2], 255]);
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const welcome = ({ content, model }) =>
+  content.kind === "hello" && model.trigger("msg:custom", { kind: "welcome", request: content.request, faces: 0, device: "cpu" });
+const rgb = (value) => [new DataView(new Uint8Array([value, value, value]).buffer)];
 
-test("five hundred slider events: one question at a time, and the last one is about the last", async () => {
-  let [open, most] = [0, 0];
-  const { controller, asked } = await opened(({ content, buffers, model }) => {
-    if (content.kind === "hello") model.trigger("msg:custom", { kind: "welcome", request: content.request, faces: 0, device: "cpu" });
-    if (content.kind !== "decode") return;
+test("while a hand drags the page decodes, one question at a time, and the kernel only when it rests", async () => {
+  let [open, most, here] = [0, 0, 0];
+  const kernel = (question) => {
+    welcome(question);
+    const { content, model } = question;
+    if (content.kind === "decode") setTimeout(() => model.trigger("msg:custom", { kind: "pixels", request: content.request }, rgb(7)), 3);
+  };
+  const { controller, asked } = await opened(kernel, async (m, codes) => {
+    here++;
     most = Math.max(most, ++open);
-    const copies = buffers.map((buffer) => new Float32Array(buffer.slice(0)));
-    setTimeout(() => {
-      open--;
-      const value = Math.round(100 * copies[0][2]);
-      model.trigger("msg:custom", { kind: "pixels", request: content.request }, [new DataView(new Uint8Array([value, value, value]).buffer)]);
-    }, 3);
+    await later(3);
+    open--;
+    return codes.map(grey);
   });
+  await later(REST + 30);
+  assert.equal(asked().length, 1); // the first face, at rest
   for (let i = 1; i <= 500; i++) {
     controller.move(2, i / 250);
     if (i % 25 === 0) await later(1);
   }
-  await later(60);
+  await later(30);
   assert.equal(most, 1);
-  assert.ok(asked.length < 100, `${asked.length} questions`);
+  assert.ok(here < 100, `${here} questions`);
   assert.deepEqual(Array.from(controller.frames[0]), [200, 200, 200, 255]);
+  assert.equal(controller.decodedBy, "page");
+  assert.equal(asked().length, 1);
+  await later(REST + 30);
+  assert.equal(asked().length, 2);
+  assert.deepEqual(Array.from(controller.frames[0]), [7, 7, 7, 255]);
+  assert.equal(controller.decodedBy, "kernel");
   assert.equal(controller.history.past.length, 1);
   controller.undo();
   assert.equal(controller.valueOf(2), 0);
-  clearTimeouts(controller);
+  controller.end();
+});
+
+test("a kernel that is busy makes no face late, and what it says too late is not shown", async () => {
+  const waiting = [];
+  const { controller } = await opened((question) => {
+    welcome(question);
+    const { content, model } = question;
+    if (content.kind === "decode") waiting.push(() => model.trigger("msg:custom", { kind: "pixels", request: content.request }, rgb(7)));
+  });
+  await later(REST + 30);
+  assert.equal(waiting.length, 1);
+  controller.move(2, 1);
+  await later(5);
+  assert.deepEqual(Array.from(controller.frames[0]), [100, 100, 100, 255]);
+  waiting.shift()(); // about the face before
+  await later(5);
+  assert.deepEqual(Array.from(controller.frames[0]), [100, 100, 100, 255]);
+  controller.end();
 });
 
 test("what the kernel refuses is told, and the last good face stays", async () => {
-  let refuse = false;
-  const { controller, model } = await opened(({ content, model }) => {
-    const { request, kind } = content;
-    if (kind === "hello") model.trigger("msg:custom", { kind: "welcome", request, faces: 0, device: "cpu" });
-    if (kind === "decode" && refuse) model.trigger("msg:custom", { kind: "refused", request, message: "No memory." });
-    else if (kind === "decode") model.trigger("msg:custom", { kind: "pixels", request }, [new DataView(new Uint8Array([1, 2, 3]).buffer)]);
+  const { controller, model } = await opened((question) => {
+    welcome(question);
+    const { content, model } = question;
+    if (content.kind === "decode") model.trigger("msg:custom", { kind: "refused", request: content.request, message: "No memory." });
   });
-  await later(5);
-  refuse = true;
-  model.set("values", [1, 0, 0, 0]);
-  await later(5);
+  model.set("values", [0, 0, 1, 0]);
+  await later(REST + 30);
   assert.match(controller.notice, /No memory/);
-  assert.deepEqual(Array.from(controller.frames[0]), [1, 2, 3, 255]);
+  assert.deepEqual(Array.from(controller.frames[0]), [100, 100, 100, 255]);
   model.set("state", "nonsense");
   await later(5);
   assert.match(controller.notice, /no explorer state/);
-  assert.equal(controller.valueOf(0), 1);
-  clearTimeouts(controller);
+  assert.equal(controller.valueOf(2), 1);
+  controller.end();
 });
 
-function clearTimeouts(controller) {
-  for (const { timer } of controller.kernel.waiting.values()) clearTimeout(timer);
-}
+test("where the page cannot decode the kernel does, and without one that is told", async () => {
+  const broken = async () => {
+    throw new Error("this browser has no WebAssembly with SIMD");
+  };
+  const { controller } = await opened((question) => {
+    welcome(question);
+    const { content, model } = question;
+    if (content.kind === "decode") model.trigger("msg:custom", { kind: "pixels", request: content.request }, rgb(9));
+  }, broken);
+  await later(REST + 30);
+  assert.equal(controller.notice, "");
+  assert.deepEqual(Array.from(controller.frames[0]), [9, 9, 9, 255]);
+  controller.kernel.lose();
+  controller.move(2, 1);
+  await later(5);
+  assert.match(controller.notice, /no WebAssembly with SIMD/);
+  controller.end();
+});

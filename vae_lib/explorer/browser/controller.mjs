@@ -7,6 +7,7 @@ import {
 } from "./state.mjs";
 import { Kernel, PATIENCE, leaveDecoders, sharedDecoder, withAlpha } from "./sources.mjs";
 
+export const REST = 120; // ms without a change after which the hand rests
 const PAGE = `${Date.now()}-${Math.random()}`; // by which the kernel tells pages apart
 
 /** Everything about one widget that its views share. */
@@ -18,6 +19,7 @@ export class Controller {
     this.kernel = new Kernel(model, () => this.kernelChanged());
     this.listen(model, "msg:custom", (content, buffers) => this.kernel.hear(content, buffers ?? []));
     this.saveSoon = soon(() => this.save(), 400);
+    this.refineSoon = soon(() => this.refine(), REST);
     this.ready = this.open();
   }
 
@@ -283,64 +285,94 @@ export class Controller {
    * one model are decoded at one β: `beta`, or the state's.
    */
   async decode(items, beta) {
-    const betaFor = (m) => (this.world.models[m].rate ? beta ?? this.betaOf(m) : null);
-    if (this.kernel.mode === "there") {
-      const codes = items.map(({ z }) => z.buffer);
-      try {
-        const models = items.map(({ model }) => model);
-        const betas = models.map(betaFor);
-        const { buffers } = await this.kernel.ask({ kind: "decode", models, betas }, codes, PATIENCE);
-        this.decodedBy = "kernel";
-        return buffers.map(withAlpha);
-      } catch (error) {
-        if (!error.silent) throw error;
-      }
+    try {
+      if (this.kernel.mode === "there") return await this.decodeThere(items, beta);
+    } catch (error) {
+      if (!error.silent) throw error;
     }
-    const frames = new Array(items.length);
-    await Promise.all(
-      this.carriers.map(async (carrier, m) => {
-        const mine = items.flatMap(({ model }, i) => (model === m ? [i] : []));
-        if (!mine.length) return;
-        const found = await this.decodeHere(m, mine.map((i) => items[i].z), betaFor(m));
-        mine.forEach((i, k) => (frames[i] = found[k]));
-      }),
-    );
-    this.decodedBy = "page";
-    return frames;
+    return this.decodeAllHere(items, beta);
   }
-
-  /** In this page. */
+  /** The β of a model, null where it takes none. */
+  betaFor(m, beta) {
+    return this.world.models[m].rate ? beta ?? this.betaOf(m) : null;
+  }
+  /** By the kernel. */
+  async decodeThere(items, beta) {
+    const models = items.map(({ model }) => model);
+    const content = { kind: "decode", models, betas: models.map((m) => this.betaFor(m, beta)) };
+    const { buffers } = await this.kernel.ask(content, items.map(({ z }) => z.buffer), PATIENCE);
+    return buffers.map(withAlpha);
+  }
+  /** In this page, codes of one model. */
   decodeHere(m, codes, beta) {
     const carrier = this.carriers[m];
     return sharedDecoder(this, carrier.get("spec"), bytesOf(carrier.get("half")))(codes, beta);
   }
+  async decodeAllHere(items, beta) {
+    const frames = new Array(items.length);
+    await Promise.all(
+      this.carriers.map(async (_, m) => {
+        const mine = items.flatMap(({ model }, i) => (model === m ? [i] : []));
+        if (!mine.length) return;
+        const found = await this.decodeHere(m, mine.map((i) => items[i].z), this.betaFor(m, beta));
+        mine.forEach((i, k) => (frames[i] = found[k]));
+      }),
+    );
+    return frames;
+  }
 
-  /** One question at a time, always about the newest state: nothing can pile up. */
+  /** What is to be seen now: a face of every model and, for what changed, where it began. */
+  wantedItems() {
+    const { lead, start } = this.state;
+    const items = this.positions.flatMap((z, model) => (z ? [{ model, z }] : []));
+    const beta = this.betaOf();
+    const code = this.changes && codeOf(this.world, start, lead, beta);
+    return code ? { items: [...items, { model: lead, z: Float32Array.from(code) }], withBase: true } : { items };
+  }
+  async showDecoded(decodedBy, decode, stillWanted = () => true) {
+    const { items, withBase } = this.wantedItems();
+    const frames = await decode(items);
+    if (!stillWanted()) return;
+    const base = withBase ? frames.pop() : null;
+    Object.assign(this, { frames, base, decodedBy });
+    this.tell("frames");
+  }
+
+  /**
+   * This page decodes while a hand moves something, so that no kernel can make a face late. One
+   * question at a time, always about the newest state: nothing can pile up.
+   */
   async wantFrames() {
     this.wanted = true;
     if (this.decoding) return;
     this.decoding = true;
     while (this.wanted) {
       this.wanted = false;
-      const { lead, start } = this.state;
-      const items = this.positions.flatMap((z, model) => (z ? [{ model, z }] : []));
-      const beta = this.betaOf();
-      const baseKey = `${lead} ${beta} ${keyOf(start)}`;
-      const needsBase = this.changes && this.base?.key !== baseKey;
-      if (needsBase) items.push({ model: lead, z: Float32Array.from(codeOf(this.world, start, lead, beta)) });
       const began = performance.now();
       try {
-        const frames = await this.decode(items);
-        this.decodeTime = performance.now() - began;
-        if (needsBase) this.base = { key: baseKey, frame: frames.pop() };
-        this.frames = frames;
-        this.tell("frames");
-        this.findOriginal(start);
+        await this.showDecoded("page", async (items) => {
+          const frames = await this.decodeAllHere(items);
+          this.decodeTime = performance.now() - began;
+          return frames;
+        });
+        this.findOriginal(this.state.start);
       } catch (error) {
-        this.complain(`This face could not be decoded: ${error.message}`);
+        if (this.kernel.mode !== "there") this.complain(`This face could not be decoded: ${error.message}`);
       }
     }
     this.decoding = false;
+    this.refineSoon();
+  }
+  /** When the hand rests, the kernel's float32 face takes the place of the page's. */
+  async refine() {
+    if (this.ended || this.decoding || this.kernel.mode !== "there") return;
+    const asked = this.positions;
+    try {
+      const stillWanted = () => asked === this.positions && !this.decoding;
+      await this.showDecoded("kernel", (items) => this.decodeThere(items), stillWanted);
+    } catch (error) {
+      if (!error.silent) this.complain(`The kernel could not decode this face: ${error.message}`);
+    }
   }
   showChanges(on) {
     this.changes = on;
@@ -351,7 +383,7 @@ export class Controller {
     if (this.ended) return;
     this.tell("kernel");
     if (this.kernel.mode === "silent") this.callAgain();
-    if (this.history && this.kernel.mode !== "there") this.wantFrames();
+    if (this.kernel.mode === "there") this.refineSoon();
   }
   /** A busy kernel answers when its cell is done. */
   callAgain() {

@@ -123,7 +123,12 @@ export function createDecoder({ latent_size, image_size, channels, beta_range },
   const memory = new WebAssembly.Memory({ initial: Math.ceil((4 * top + 64) / 65536) });
   const floats = new Float32Array(memory.buffer);
   for (const kind of kinds) {
-    const module = new WebAssembly.Module(assembleTile(kind.pixels, kind.lanes / 4));
+    let module;
+    try {
+      module = new WebAssembly.Module(assembleTile(kind.pixels, kind.lanes / 4));
+    } catch {
+      throw new Error("this browser has no WebAssembly with SIMD, which browsers have had since 2023. Update it, or take another.");
+    }
     kind.run = new WebAssembly.Instance(module, { m: { m: memory } }).exports.f;
   }
 

@@ -47,14 +47,13 @@ export function facesPart(controller) {
   );
   const sentences = {
     none: "Decoded in this page, without a kernel.",
-    there: "Decoded by the kernel.",
     silent: "The kernel is busy or does not answer; this page decodes by itself until it does.",
     gone: "The kernel was restarted or is gone; this page goes on decoding by itself. Run the cell again to connect.",
   };
   const update = (what) => {
     if (what === "kernel" || what === "frames") {
       const { mode, device } = controller.kernel;
-      const text = mode === "there" && device ? `Decoded by the kernel (${device}).` : sentences[mode];
+      const text = mode === "there" && device ? `This page decodes while you drag, the kernel (${device}) when you rest.` : sentences[mode];
       if (decoder.textContent !== text) decoder.textContent = status.title = text;
       dot.className = `ve-dot ve-${mode}`;
     }
@@ -69,7 +68,8 @@ export function facesPart(controller) {
     }
     if (what === "frames") {
       figures.forEach(({ canvas }, m) => controller.frames[m] && paint(canvas, controller.frames[m]));
-      speed.textContent = controller.decodeTime ? ` ${Math.max(1, Math.round(controller.decodeTime))} ms` : "";
+      const by = controller.kernel.mode === "there" ? `, shown: ${controller.decodedBy}` : "";
+      speed.textContent = controller.decodeTime ? ` ${Math.max(1, Math.round(controller.decodeTime))} ms${by}` : "";
     }
     if (what === "frames" || what === "state") {
       const picture = controller.original;
@@ -77,7 +77,7 @@ export function facesPart(controller) {
       if (picture) paint(original.canvas, picture);
       const frame = controller.frames[controller.state.lead];
       changes.element.hidden = !(controller.changes && controller.base && frame);
-      if (!changes.element.hidden) paint(changes.canvas, difference(frame, controller.base.frame));
+      if (!changes.element.hidden) paint(changes.canvas, difference(frame, controller.base));
     }
   };
   return { element, update };
@@ -141,7 +141,7 @@ function chooser(controller, target, none) {
       const items = pictures.slice(at, at + 4).map((_, i) => {
         return { model: lead, z: codeOf(world, { kind: "gallery", index: at + i }, lead, beta) };
       });
-      const frames = await controller.decode(items, beta).catch(() => []);
+      const frames = await controller.decodeAllHere(items, beta).catch(() => []);
       frames.forEach((frame, i) => (pictures[at + i].src = drawn(frame, 64).toDataURL()));
     }
   };

@@ -1,9 +1,8 @@
 // Small faces at both ends of a slider: the present face, with that slider there.
 
+import { REST } from "./controller.mjs";
 import { betaOf, position, reduce } from "./state.mjs";
 import { h, paint } from "./dom.mjs";
-
-const REST = 120; // ms without a change after which the hand rests
 
 /**
  * The previews of one view. The page decodes them, whoever decodes the face itself: one at a time,
