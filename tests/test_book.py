@@ -364,7 +364,8 @@ def test_one_command_writes_the_address_into_the_book_and_every_notebook(
 
     def addresses() -> set[str]:
         config = yaml.safe_load((tmp_path / "book" / "_config.yml").read_text(encoding="utf-8"))
-        notebooks = [nbformat.read(p, as_version=4) for p in (tmp_path / "notebooks").iterdir()]
+        paths = (tmp_path / "notebooks").glob("*.ipynb")
+        notebooks = [nbformat.read(path, as_version=4) for path in paths]
         cells = [next(c for c in n.cells if c.cell_type == "code").source for n in notebooks]
         assert len(cells) == 3
         return {config["repository_url"]} | {

@@ -10,9 +10,12 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as cross
 
 from vae_lib.course import checks
 from vae_lib.course.checks import verdicts
+from vae_lib.model import reparameterize
+from vae_lib.objective import bernoulli_nll, kl_per_dimension
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 NAMES = checks.__all__
@@ -40,8 +43,49 @@ def table_information(counts):
     return rows + columns - both
 
 
+def loop(**terms):
+    """A loop as learners write it, with one line of it changed."""
+    lines = {
+        "draw": "z = mu + (logvar / 2).exp() * noise",
+        "nll": "nll = cross(model.decode_logits(z), x).sum((1, 2, 3))",
+        "kl": "kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)",
+        "loss": "loss = (nll + kl).mean()",
+        "clear": "optimizer.zero_grad()",
+        "step": "optimizer.step()",
+        "note": "losses.append(loss.item())",
+    } | terms
+    order = ("draw", "nll", "kl", "loss", "clear")
+    body = ["mu, logvar = model.encode(x)", *(lines[key] for key in order), "loss.backward()"]
+    text = "\n        ".join([*body, lines["step"], lines["note"]])
+    space = {"torch": torch, "cross": functools.partial(cross, reduction="none")}
+    exec(
+        "def train_vae(model, optimizer, batches, noises):\n    losses = []\n"
+        f"    for x, noise in zip(batches, noises):\n        {text}\n    return losses\n",
+        space,
+    )
+    return space["train_vae"]
+
+
 # Wrong answers that learners give, with a word of the sentence that should meet each.
 WRONG = {
+    "train_vae": [
+        (loop(step="pass"), "`optimizer.step()` is missing"),
+        (loop(clear="pass"), "`optimizer.zero_grad()` before"),
+        (loop(loss="loss = nll.mean()"), "the KL is missing"),
+        (loop(loss="loss = (nll - kl).mean()"), "the KL is subtracted"),
+        (loop(draw="z = mu"), "without noise"),
+        (loop(draw="z = mu + (logvar / 2).exp() * torch.randn_like(mu)"), "draw none"),
+        (
+            loop(nll="nll = cross(model.decode_logits(z), x).mean((1, 2, 3))"),
+            "averaged over pixels",
+        ),
+        (loop(kl="kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).mean(1)"), "over dimensions"),
+        (loop(loss="loss = (nll / 768 + kl / 2).mean()"), "average over faces alone"),
+        (loop(loss="loss = (nll + kl).sum()"), "faces of a batch are summed"),
+        (loop(note="losses = loss.item()"), "one loss for each step"),
+        (loop(draw="z = mu + logvar.exp() * noise"), "should be"),
+        (loop(step="optimizer.step(), optimizer.step()"), "the first loss is right"),
+    ],
     "gaussian_kl": [
         (lambda mu, logvar: mu.square() + logvar.exp() - 1 - logvar, "½"),
         (lambda mu, logvar: 0.5 * (1 + logvar - mu.square() - logvar.exp()), "sign"),
@@ -447,7 +491,13 @@ def nothing_solved(monkeypatch):
 
 
 def run(source: str) -> None:
-    exec(source, {"checks": checks, "torch": torch})
+    exec(source, earlier())
+
+
+def earlier() -> dict:
+    """What the notebook has defined before its exercises."""
+    own = {"gaussian_kl": kl_per_dimension, "reparameterize": reparameterize}
+    return own | {"checks": checks, "torch": torch, "bernoulli_nll": bernoulli_nll}
 
 
 def test_every_check_has_its_cells_and_at_least_three_wrong_answers():
@@ -505,7 +555,7 @@ def test_no_answer_makes_a_check_raise(name, nonsense, capsys):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_right_answers_may_come_as_arrays_or_lists(name, capsys):
-    space = {"checks": checks, "torch": torch}
+    space = earlier()
     exec(SOLUTIONS[name], space)
     if name in ("reparameterize", "conv_size"):  # which want gradients, and an int
         return
@@ -529,7 +579,8 @@ def test_solved_exercises_are_counted_by_notebook_and_solutions_are_not(capsys):
         (own["roc_auc"], 1),  # of another notebook
     ]
     for source, count in steps:
-        assert f"({count} of 5 solved.)" in sentence(capsys, functools.partial(run, source))
+        of = 5 if "roc_auc" in source else 6
+        assert f"({count} of {of} solved.)" in sentence(capsys, functools.partial(run, source))
 
 
 def test_in_a_notebook_a_verdict_is_a_box_whose_colour_tells_right_from_wrong(monkeypatch):

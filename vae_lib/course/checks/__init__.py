@@ -1,9 +1,9 @@
 """Checks for the course's exercises: each shows one sentence that helps, and returns.
 
 >>> gaussian_kl(lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - 1))
-Not yet: the last term, − ln σ², is missing. (... of 5 solved.)
+Not yet: the last term, − ln σ², is missing. (... of 6 solved.)
 >>> gaussian_kl(lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - 1 - logvar), solution=True)
-The solution passes; write your own above. (... of 5 solved.)
+The solution passes; write your own above. (... of 6 solved.)
 >>> exchange_rate(lambda rates, distortions: -rates.diff() / distortions.diff())
 Not yet: this is the rate for each nat of distortion; the question is the other way round. (...)
 """
@@ -14,6 +14,7 @@ from vae_lib.course.checks.baseline import (
     effective_beta,
     gaussian_kl,
     reparameterize,
+    train_vae,
 )
 from vae_lib.course.checks.beta import (
     bought_rate,
@@ -45,5 +46,6 @@ __all__ = [
     "roc_auc",
     "spherical",
     "structural_similarity",
+    "train_vae",
     "without",
 ]

@@ -1,5 +1,6 @@
 """Checks of the exercises in notebook 1."""
 
+import copy
 import math
 import operator
 from collections.abc import Callable
@@ -9,7 +10,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
+from vae_lib.config import VAEConfig
 from vae_lib.course.checks.verdicts import Ask, as_tensor, compare, exercise, same
+from vae_lib.model import VAE
+from vae_lib.objective import bernoulli_nll, kl_per_dimension
 
 
 @exercise(1, "With both Gaussians equal it gives 0, and it is never negative.")
@@ -333,3 +337,65 @@ def best_guess(ask: Ask) -> str:
         f"your picture costs {costs[0]:.2f} nats on average, and another only {costs[1]:.2f}. "
         f"{derive}"
     ) + ask.habits((images,), (0,))
+
+
+@exercise(1, "Those are the package's losses: this is all there is to training a VAE.")
+def train_vae(ask: Ask) -> str:
+    """``train_vae(model, optimizer, batches, noises)``: the loss of each step, nats per face."""
+    generator = torch.Generator().manual_seed(0)
+    batches = [torch.rand(4, 3, 16, 16, generator=generator) for _ in range(3)]
+    noises = [torch.randn(4, 2, generator=generator) for _ in range(3)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        start = VAE(VAEConfig(image_size=16, channels=(4, 8), latent_size=2))
+    with torch.no_grad():  # σ is not σ², and the draw matters, from the first step on
+        start.to_logvar.bias.add_(1)
+        start.from_z.weight.mul_(5)
+
+    def given() -> tuple[Any, ...]:
+        model = copy.deepcopy(start)
+        return model, torch.optim.Adam(model.parameters(), lr=1e-2), batches, noises
+
+    def losses(per_pixel=1, per_dimension=1, spread=1.0, beta=1.0, clear=True, step=True) -> Tensor:
+        """As the package's loop, or with something left out."""
+        model, optimizer, *_ = given()
+        found = []
+        for x, noise in zip(batches, noises, strict=True):
+            logits, mu, logvar = model(x, spread * noise)
+            kl = kl_per_dimension(mu, logvar).sum(1) / per_dimension
+            loss = (bernoulli_nll(logits, x) / per_pixel + beta * kl).mean()
+            if clear:
+                optimizer.zero_grad()
+            loss.backward()
+            if step:
+                optimizer.step()
+            found.append(loss.item())
+        return torch.tensor(found, dtype=torch.float64)
+
+    found = ask.tensor(*given())
+    count, pixels = len(batches), batches[0][0].numel()
+    expected = losses()
+    if found.shape != expected.shape:
+        return (
+            f"there are {count} batches, and your result has shape {tuple(found.shape)}; give a "
+            "list with one loss for each step."
+        )
+    slips = [
+        (losses(step=False), "the weights stay as they were: `optimizer.step()` is missing."),
+        (losses(clear=False), "gradients of earlier steps are added up: call "
+         "`optimizer.zero_grad()` before `loss.backward()`."),
+        (losses(beta=0), "the KL is missing: this is the autoencoder's loss."),
+        (losses(beta=-1), "the KL is subtracted; the loss is reconstruction plus KL."),
+        (losses(spread=0), "the mean is decoded, without noise: draw the code."),
+        (losses(per_pixel=pixels), "the reconstruction is averaged over pixels: sum them."),
+        (losses(per_dimension=2), "the KL is averaged over dimensions: sum them."),
+        (losses(per_pixel=pixels, per_dimension=2), "pixels and dimensions are averaged: sum "
+         "both, and average over faces alone."),
+        (expected * len(batches[0]), "the faces of a batch are summed: average them."),
+    ]  # fmt: skip
+    wrong = compare(found, expected, slips, where="the loss")
+    if wrong and not same(found, ask.tensor(*given())):
+        return "two runs from the same weights differ; take the noise that is given, draw none."
+    if wrong and same(found[0], expected[0]):
+        return f"the first loss is right, so the fault is in how the weights change. {wrong}"
+    return wrong
