@@ -214,3 +214,31 @@ def test_the_map_drags_a_face_through_two_dimensions(page, celeba, order):
     page.keyboard.press("Enter")  # the face whose dot is nearest to the middle
     middle = int(np.linalg.norm(plane, axis=1).argmin())
     shows(page, decode_images(celeba, codes[[middle]])[0], within=2)
+
+
+def test_a_dimension_is_named_and_the_name_is_offered_again(page):
+    first = page.locator(".ve-latent").first
+    slider, before = first.locator("input"), first.locator(".ve-name").inner_text()
+    slider.focus()
+    page.keyboard.press("F2")
+    page.get_by_label("Name of z").fill("  head turns ")
+    page.keyboard.press("Enter")
+    number, nats = before.splitlines()
+    assert first.locator(".ve-name").inner_text().splitlines() == [
+        "head turns",
+        f"{number} · {nats}",
+    ]
+    assert slider.get_attribute("aria-label").startswith("head turns, Latent dimension")
+    assert slider.evaluate("(e) => e === document.activeElement")
+    page.reload()
+    page.wait_for_function(READY)
+    assert first.locator(".ve-name").inner_text().startswith("head turns")
+    first.locator(".ve-name").dblclick()
+    page.keyboard.press("Control+A")
+    page.keyboard.press("Delete")
+    page.keyboard.press("Enter")
+    assert first.locator(".ve-name").inner_text() == before
+    page.locator(".ve-latent .ve-name").nth(1).dblclick()
+    page.keyboard.type("never")
+    page.keyboard.press("Escape")
+    assert "never" not in page.locator(".ve-latent .ve-name").nth(1).inner_text()

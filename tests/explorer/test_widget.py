@@ -363,3 +363,17 @@ def test_explorers_share_one_copy_of_a_models_weights(model):
     buffers = [b for w in state.values() for b in w.get("buffers", ()) if b["path"] == ["half"]]
     assert len(holders) <= 1
     assert len(buffers) == 1
+
+
+def test_names_of_dimensions_are_read_set_and_refused(model, other):
+    explorer = explore([model, other])
+    assert explorer.names == {}
+    explorer.names = {5: " ears ", 2: "head turns"}
+    assert explorer.names == {2: "head turns", 5: "ears"}
+    digest = explorer.models[0].spec["digest"]
+    explorer.set_state({"named": {digest: {"0": "light"}}})  # the page tells
+    assert explorer.names == {0: "light"}
+    for names, told in (({6: "hat"}, "no dimension 6"), ({1: " "}, "1 to 40"), ({1: 7}, "1 to 40")):
+        with pytest.raises(InputError, match=told):
+            explorer.names = names
+    assert explorer.names == {0: "light"}

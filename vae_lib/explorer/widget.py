@@ -45,8 +45,9 @@ MODULES = (
     "state",
     "sources",
     "pictures",
-    "controller",
     "dom",
+    "names",
+    "controller",
     "place",
     "photo",
     "previews",
@@ -59,6 +60,7 @@ MODULES = (
 REACH = 3.0  # sliders end at ± this many standard deviations of the prior
 STEP = 0.05
 PREVIEW_SIDE = 360
+LONGEST_NAME = 40  # characters, of a dimension
 
 
 def join_modules(paths: Iterable[Path]) -> str:
@@ -177,6 +179,10 @@ class LatentSlider(ipywidgets.FloatSlider):
     value = traitlets.CFloat(0.0).tag(sync=True, echo_update=False)
 
 
+def _by_number(item: tuple[str, str]) -> int:
+    return int(item[0])
+
+
 _open: list["Explorer"] = []
 
 
@@ -220,6 +226,7 @@ class Explorer(anywidget.AnyWidget):
     opening = traitlets.Dict().tag(sync=True)
     values = traitlets.List(traitlets.CFloat()).tag(sync=True, echo_update=False)
     state = traitlets.Unicode("").tag(sync=True)
+    named = traitlets.Dict().tag(sync=True, echo_update=False)  # digest → dimension → name
 
     def __init__(
         self,
@@ -254,6 +261,50 @@ class Explorer(anywidget.AnyWidget):
             if self._cell and earlier._cell and earlier._cell[0] == self._cell[0]:
                 earlier._replaced = earlier._cell[1] != self._cell[1]
                 earlier._close_if_unseen()
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What a learner calls dimensions of the first model: ``{108: "head turns"}``. Can be set.
+
+        In the page a double click on a row's name, or F2 on its slider, gives one. They travel with
+        the widget, a saved page included, and a browser offers them again for the same model.
+
+        Raises
+        ------
+        InputError
+            Where a dimension is not the model's, or a name is empty or longer than 40 characters.
+
+        Examples
+        --------
+        >>> explorer = explore("vae_mig_best")
+        >>> explorer.names = {3: "head turns"}
+        >>> explorer.names
+        {3: 'head turns'}
+        >>> explorer.names = {16: "ears"}
+        Traceback (most recent call last):
+        vae_lib.errors.InputError: There is no dimension 16; this model has 16, counted from 0.
+        """
+        told = self.named.get(self.models[0].spec["digest"], {}) if self.models else {}
+        return {int(dimension): name for dimension, name in sorted(told.items(), key=_by_number)}
+
+    @names.setter
+    def names(self, names: Mapping[int, str]) -> None:
+        if not self.models:
+            raise InputError("This explorer shows no model whose dimensions could have names.")
+        spec = self.models[0].spec
+        for dimension, name in names.items():
+            if dimension not in range(spec["latent_size"]):
+                raise InputError(
+                    f"There is no dimension {dimension!r}; this model has {spec['latent_size']}, "
+                    "counted from 0."
+                )
+            if not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME:
+                raise InputError(
+                    f"Found {name!r} as the name of dimension {dimension}; a name is text of 1 to "
+                    f"{LONGEST_NAME} characters."
+                )
+        told = {str(int(dimension)): name.strip() for dimension, name in names.items()}
+        self.named = {**self.named, spec["digest"]: told}
 
     @property
     def sliders(self) -> list[LatentSlider]:

@@ -5,6 +5,7 @@ import {
   GRAIN, History, atBeta, betaOf, codeOf, decodeState, encodeState, initialState, keyOf, makeWorld, position,
   stretch,
 } from "./state.mjs";
+import { Names } from "./names.mjs";
 import { Kernel, PATIENCE, leaveDecoders, sharedDecoder, withAlpha } from "./sources.mjs";
 
 export const REST = 120; // ms without a change after which the hand rests
@@ -34,6 +35,7 @@ export class Controller {
       model.get("factors"),
     );
     this.drawsFrom = this.world.fits ? "fit" : "seed"; // by default faces are drawn where faces live
+    this.names = new Names(model, carriers.map((carrier) => carrier.get("spec").digest), () => this.tell("state"));
     this.history = new History({ ...initialState(), start: this.opening() });
     if (!carriers.length) return;
     // What anywidget hands on does not tell whether there is a kernel; other widgets do.
@@ -41,6 +43,7 @@ export class Controller {
     this.listen(first, "comm_live_update", () => first.comm_live || this.kernel.mode === "none" || this.kernel.lose());
     this.listen(model, "change:state", () => this.stateSet());
     this.listen(model, "change:values", () => this.valuesSet());
+    this.listen(model, "change:named", () => this.names.heard());
     const live = Boolean(first.comm_live);
     const hello = this.kernel.hello();
     if (live) await hello;

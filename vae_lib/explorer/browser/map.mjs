@@ -121,8 +121,9 @@ export function mapPart(controller) {
     if (what !== "state" || !part.open) return;
     const { lead, start } = controller.state;
     const { order } = world.models[lead];
+    const nameOf = (rank) => controller.names.of(lead, order[rank]) || `z ${order[rank]}`;
     const [beta, kl] = [controller.betaOf(), controller.klOf()];
-    const shape = `${lead} ${axes} ${beta}`;
+    const shape = `${lead} ${axes} ${beta} ${order.map((_, rank) => nameOf(rank))}`;
     if (shape !== drawnFor) {
       drawnFor = shape;
       const codes = world.ids.map((_, index) => codeOf(world, { kind: "gallery", index }, lead, beta));
@@ -130,7 +131,7 @@ export function mapPart(controller) {
       dots = points.map(([x, y]) => svg("circle", { cx: x, cy: -y, r: 0.09 }));
       faces.replaceChildren(...dots);
       selects.forEach((select, axis) => {
-        [...select.options].forEach((option, rank) => (option.textContent = `z ${order[rank]}${kl ? ` · ${decimals(kl[order[rank]])} nats` : ""}`));
+        [...select.options].forEach((option, rank) => (option.textContent = `${nameOf(rank)}${kl ? ` · ${decimals(kl[order[rank]])} nats` : ""}`));
         select.value = axes[axis];
       });
     }
@@ -138,7 +139,7 @@ export function mapPart(controller) {
     const [x, y] = here();
     face.setAttribute("cx", clamp(x, -EDGE, EDGE));
     face.setAttribute("cy", -clamp(y, -EDGE, EDGE));
-    const text = [x, y].map((value, axis) => `z ${order[axes[axis]]}: ${decimals(value)}`).join(", ");
+    const text = [x, y].map((value, axis) => `${nameOf(axes[axis])}: ${decimals(value)}`).join(", ");
     told.textContent = text;
     square.setAttribute("aria-valuenow", clamp(x, -EDGE, EDGE).toFixed(2));
     square.setAttribute("aria-valuetext", text);

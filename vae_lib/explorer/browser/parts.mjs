@@ -3,6 +3,7 @@
 import { clamp, decimals, norm, soon } from "./numbers.mjs";
 import { NOTCHES, OCTAVE, codeOf } from "./state.mjs";
 import { LARGE, difference, drawn, gif, pngOf, sideBySide } from "./pictures.mjs";
+import { renamable } from "./names.mjs";
 import { PADLOCK, button, h, oneStop, ownSlider, paint, section, unique } from "./dom.mjs";
 
 const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // until it is decoded
@@ -208,6 +209,12 @@ export function dimensionsPart(controller, previews, shown) {
     slider.row.classList.add("ve-latent");
     rows.push({ ...slider, rank });
     previews.add(slider, (value) => ({ type: "offset", rank, value: controller.offsetTo(rank, value) }));
+    const dimension = () => world.models[controller.state.lead].order[rank];
+    renamable(
+      slider,
+      () => controller.names.of(controller.state.lead, dimension()),
+      (text) => controller.names.set(controller.state.lead, dimension(), text),
+    );
     return slider.row;
   };
   const update = (what) => {
@@ -216,12 +223,14 @@ export function dimensionsPart(controller, previews, shown) {
     const kl = controller.klOf();
     for (const { rank, range, name, small, zero, show, stretch } of rows) {
       const d = order[rank];
-      const text = `z ${d}`;
+      const given = controller.names.of(controller.state.lead, d);
+      const text = given || `z ${d}`;
       const nats = kl ? `${decimals(kl[d])} nats` : "";
-      if (name.textContent !== text || small.textContent !== nats) {
+      const below = [given && `z ${d}`, nats].filter(Boolean).join(" · ");
+      if (name.textContent !== text || small.textContent !== below) {
         name.textContent = text;
-        small.textContent = nats;
-        range.setAttribute("aria-label", `Latent dimension ${d}${nats && `, ${nats}`}`);
+        small.textContent = below;
+        range.setAttribute("aria-label", [given, `Latent dimension ${d}`, nats].filter(Boolean).join(", "));
         zero.setAttribute("aria-label", `Latent dimension ${d}: back to 0`);
       }
       const value = controller.valueOf(rank);

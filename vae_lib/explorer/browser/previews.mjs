@@ -43,7 +43,7 @@ export class Previews {
         this.run();
       }, REST);
     }
-    if (what === "frames" && this.resting) queueMicrotask(() => this.run()); // then decoding has ended
+    if (what === "frames" && this.resting) setTimeout(() => this.run()); // then decoding has ended
   }
 
   async run() {
