@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, subcommand
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, subcommand
 
 from vae_lib.config import check_seed, setting_of
 from vae_lib.console import INTERRUPTED, quiet_interrupts, say, spell_what_consoles_lack
@@ -358,6 +358,60 @@ class Explore:
         print(f"{page} ({page.stat().st_size / 1e6:.1f} MB) {told}.")
 
 
+@dataclass(frozen=True)
+class Student:
+    """Write the notebooks as students get them: without solutions and without answers."""
+
+    out: Positional[Path]
+    """Folder for them."""
+    notebooks: Path | None = None
+    """Where the course's notebooks are; by default in this checkout."""
+
+    def run(self) -> None:
+        from vae_lib.course.handins import NOTEBOOKS, write_student_editions
+
+        for path in write_student_editions(self.out, self.notebooks or NOTEBOOKS):
+            print(path)
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Run hand-ins and write what their checks say as a CSV: file, exercise, verdict, seconds.
+
+    This runs students' code on this machine, with your rights: in a scratch folder and without
+    your environment's variables, but it can read your files and reach the network.
+    """
+
+    folder: Positional[Path]
+    """With the notebooks that were handed in; other files are rows too."""
+    out: Path = Path("grades.csv")
+    """The CSV."""
+    seconds: float = 300.0
+    """For one notebook, all its cells together."""
+
+    def run(self) -> None:
+        from vae_lib.course.handins import grade, write_grades
+
+        say("this runs students' code on this machine, with your rights.")
+        grades = []
+        for one in grade(self.folder, self.seconds):
+            grades.append(one)
+            print(f"{one.file}: {one.exercise + ' ' if one.exercise else ''}{one.verdict}")
+            write_grades(self.out, grades)  # what was had is kept
+
+
+@dataclass(frozen=True)
+class Course:
+    """For teachers: what students get, and what they hand in."""
+
+    command: OmitSubcommandPrefixes[
+        Annotated[Student, subcommand("student")] | Annotated[Grade, subcommand("grade")]
+    ]
+
+    def run(self) -> None:
+        self.command.run()
+
+
 Command = (
     Annotated[Prepare, subcommand("prepare")]
     | Annotated[Download, subcommand("download")]
@@ -367,6 +421,7 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Plot, subcommand("plot")]
     | Annotated[Explore, subcommand("explore")]
+    | Annotated[Course, subcommand("course")]
 )
 
 

@@ -95,6 +95,16 @@ def exercise(notebook: int, praise: str) -> Callable[[Callable[["Ask"], str]], C
     return decorate
 
 
+def notebook_of(check: str) -> int:
+    """The number of the notebook that a check belongs to.
+
+    >>> from vae_lib.course import checks
+    >>> notebook_of("gaussian_kl")
+    1
+    """
+    return _exercises[check]
+
+
 def _show(verdict: Verdict) -> None:
     """A box where IPython runs, which shows text in a terminal; else a line."""
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
