@@ -55,7 +55,7 @@ def test_a_cards_command_trains_the_model_again(label):
 
     config = RECIPES[label]
     told = tyro.cli(Train, args=options(config.recipe()).split(), config=())
-    assert told.recipe == config
+    assert told.config == config
 
 
 def test_runs_of_several_objectives_stand_in_one_figure_under_their_own_names():

@@ -183,12 +183,16 @@ class Sweep:
         from vae_lib.training.watch import EpochGrids, ProgressLine
 
         setting, seed = self.config.setting, self.config.seed
-        several = {"beta": "betas", "capacity": "capacities"}[setting.parameter]
-        if setting != TrainConfig(objective=setting.objective).setting or seed != TrainConfig.seed:
-            raise InputError(
-                f"Found --{setting.parameter} {setting.value:g} and --seed {seed}; a sweep reads "
-                f"--{several} and --seeds, each with one number or several."
+        several = {"beta": "betas", "capacity": "capacities"}.get(setting.parameter)
+        plain = TrainConfig(objective=setting.objective)
+        if (several and setting != plain.setting) or seed != TrainConfig.seed:
+            one = (
+                f"--{setting.parameter} {setting.value:g} and --seed {seed}"
+                if several
+                else "--seed"
             )
+            many = f"--{several} and --seeds, each" if several else "--seeds,"
+            raise InputError(f"Found {one}; a sweep reads {many} with one number or several.")
         device, reason = choose_device(self.device)
         faces = self.source.open()
         print(reason)
@@ -197,7 +201,7 @@ class Sweep:
                 self.config,
                 faces,
                 self.out.expanduser(),
-                getattr(self, several),
+                getattr(self, several) if several else (setting.value,),
                 self.seeds,
                 device=str(device),
                 remeasure=self.remeasure,

@@ -128,6 +128,9 @@ class Objective:
         does the loss get it, and a model that lists the name in its ``conditions``.
     faces : int
         How many a process needs at least: 2 where the loss compares faces.
+    network : callable, or its name as ``"module:function"``
+        Makes the model that is trained. It is handed what its arguments name: ``config``, its
+        shape, and the parameters.
     """
 
     parameters: dict[str, Parameter]
@@ -137,6 +140,7 @@ class Objective:
     schedule: dict[str, Callable[..., float]] = field(default_factory=dict)
     draw: dict[str, Callable[..., Any]] = field(default_factory=dict)
     faces: int = 1
+    network: str | Callable[..., Any] = "vae_lib.model:VAE"
 
     @property
     def parameter(self) -> str:
@@ -147,6 +151,57 @@ class Objective:
     def function(self) -> Callable[..., Any]:
         """The loss itself."""
         return resolve_name(self.loss) if isinstance(self.loss, str) else self.loss
+
+    @property
+    def new_network(self) -> Callable[..., Any]:
+        """What makes the model."""
+        return resolve_name(self.network) if isinstance(self.network, str) else self.network
+
+
+def check_range(beta_range: tuple[float, float]) -> tuple[float, float]:
+    """The range as two floats.
+
+    Raises
+    ------
+    InputError
+        Unless 0 < smallest < largest < ∞.
+
+    Examples
+    --------
+    >>> check_range((20, 0.5))
+    Traceback (most recent call last):
+    vae_lib.errors.InputError: The range of β is 20 to 0.5: its ends are swapped; the smaller \
+comes first.
+    """
+    try:
+        low, high = map(float, beta_range)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The range of β is {beta_range!r}; give its smallest and its largest value."
+        ) from error
+    if math.inf > low > high > 0:
+        raise InputError(
+            f"The range of β is {low:g} to {high:g}: its ends are swapped; the smaller comes first."
+        )
+    if not 0 < low < high < math.inf:
+        raise InputError(
+            f"The range of β is {low:g} to {high:g}; both ends are above 0, the second is larger."
+        )
+    return low, high
+
+
+def draw_beta(count: int, generator: Any, device: Any, low: float, high: float) -> Any:
+    """β for each image of a batch, log-uniform from low to high, a tensor (count,).
+
+    >>> import torch
+    >>> found = draw_beta(100, torch.Generator().manual_seed(0), "cpu", low=0.5, high=8.0)
+    >>> bool(found.min() >= 0.5), bool(found.max() <= 8), bool(abs(found.median() - 2) < 0.5)
+    (True, True, True)
+    """
+    import torch
+
+    share = torch.rand(count, generator=generator, device=device)
+    return low * (high / low) ** share
 
 
 def risen(share: float, capacity: float, rise: float) -> float:
@@ -186,6 +241,17 @@ OBJECTIVES = {
         label="C = {:g} nats",
         loss="vae_lib.objective:capacity_objective",
         schedule={"capacity": risen},
+    ),
+    "any-beta": Objective(
+        parameters={
+            "high": Parameter(20.0, above=True, weight=False),
+            "low": Parameter(0.5, above=True, weight=False),
+        },
+        word="any_beta",
+        label="every β up to {:g}",
+        loss="vae_lib.objective:any_beta_objective",
+        draw={"beta": draw_beta},
+        network="vae_lib.model.any_beta:network_of",
     ),
 }
 

@@ -13,7 +13,7 @@ from vae_lib.devices import memory_as_sentence
 from vae_lib.errors import InputError
 from vae_lib.faces.batches import pixel_batches
 from vae_lib.model import VAE, check_finite, in_eval_mode, unwrap
-from vae_lib.model.any_beta import at_beta
+from vae_lib.model.any_beta import AnyBetaVAE, at_beta
 from vae_lib.objective import bernoulli_nll, kl_per_dimension, of_pixels, pixel_entropy
 
 
@@ -142,6 +142,34 @@ def evaluate(
         images=len(images),
         kl_per_dimension=tuple(dimensions.tolist()),
     )
+
+
+def evaluate_at_betas(network: VAE, images: np.ndarray, count: int = 5) -> list[dict[str, float]]:
+    """`evaluate` a network for every β at some of them, evenly in log β over its range.
+
+    Returns
+    -------
+    list of dict
+        The scalar measures at each β, and ``beta``.
+
+    Raises
+    ------
+    InputError
+        If the network knows one β only.
+
+    Examples
+    --------
+    >>> from vae_lib.model.any_beta import AnyBetaVAE
+    >>> told = evaluate_at_betas(AnyBetaVAE(beta_range=(1, 16)), np.zeros((2, 64, 64, 3), np.uint8))
+    >>> [round(one["beta"]) for one in told]
+    [1, 2, 4, 8, 16]
+    """
+    network = unwrap(network)
+    if not isinstance(network, AnyBetaVAE):
+        raise InputError("This model was trained with one β; evaluate(model, images) measures it.")
+    betas = np.geomspace(*network.beta_range, count)
+    betas[[0, -1]] = network.beta_range  # to the bit
+    return [{"beta": b} | evaluate(network, images, beta=b).flat() for b in betas.tolist()]
 
 
 def check_images(model: VAE, images: np.ndarray) -> None:

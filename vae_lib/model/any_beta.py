@@ -11,9 +11,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from vae_lib.config import VAEConfig
+from vae_lib.config import VAEConfig, check_range
 from vae_lib.errors import InputError
-from vae_lib.model import VAE, in_eval_mode
+from vae_lib.model import VAE, in_eval_mode, unwrap
 
 BETA_RANGE = (0.5, 20.0)
 
@@ -207,36 +207,61 @@ def at_beta(model: VAE, beta: float | None) -> dict[str, float]:
     return {}
 
 
-def check_range(beta_range: tuple[float, float]) -> tuple[float, float]:
-    """The range as two floats.
-
-    Raises
-    ------
-    InputError
-        Unless 0 < smallest < largest < ∞.
+def network_of(config: VAEConfig, low: float, high: float) -> AnyBetaVAE:
+    """A new network for every β from low to high: what the objective ``any-beta`` trains.
 
     Examples
     --------
-    >>> check_range((20, 0.5))
-    Traceback (most recent call last):
-    vae_lib.errors.InputError: The range of β is 20 to 0.5: its ends are swapped; the smaller \
-comes first.
+    >>> network_of(VAEConfig(), low=1, high=8).beta_range
+    (1.0, 8.0)
     """
-    try:
-        low, high = map(float, beta_range)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"The range of β is {beta_range!r}; give its smallest and its largest value."
-        ) from error
-    if math.inf > low > high > 0:
-        raise InputError(
-            f"The range of β is {low:g} to {high:g}: its ends are swapped; the smaller comes first."
-        )
-    if not 0 < low < high < math.inf:
-        raise InputError(
-            f"The range of β is {low:g} to {high:g}; both ends are above 0, the second is larger."
-        )
-    return low, high
+    return AnyBetaVAE(config, (low, high))
+
+
+class AtBeta(nn.Module):
+    """A network for every β at one of them: whatever wants a model of one β can have it.
+
+    Examples
+    --------
+    >>> model = AtBeta(AnyBetaVAE(), 4.0)
+    >>> mu, logvar = model.encode(torch.rand(2, 3, 64, 64))
+    >>> model.decode_logits(mu).shape
+    torch.Size([2, 3, 64, 64])
+    """
+
+    def __init__(self, network: AnyBetaVAE, beta: float) -> None:
+        super().__init__()
+        self.network, self.beta = network, beta
+        self.image_size, self.metadata = network.config.image_size, network.metadata
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `AnyBetaVAE.encode`, at this β."""
+        return self.network.encode(x, self.beta)
+
+    def decode_logits(self, z: Tensor) -> Tensor:
+        """As `AnyBetaVAE.decode_logits`, at this β."""
+        return self.network.decode_logits(z, self.beta)
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """As `AnyBetaVAE.forward`, at this β."""
+        return self.network(x, noise, self.beta)
+
+
+def shown(model: nn.Module) -> VAE:
+    """The model itself; of a network for every β it at β = 1, or at the end of its range next to 1.
+
+    Examples
+    --------
+    >>> shown(AnyBetaVAE(beta_range=(2, 8))).inner.beta
+    2.0
+    >>> shown(model := VAE()) is model
+    True
+    """
+    inner = unwrap(model)
+    if not isinstance(inner, AnyBetaVAE):
+        return inner
+    low, high = inner.beta_range
+    return unwrap(AtBeta(inner, min(max(1.0, low), high)))
 
 
 def _gated(block: Any, factors: Tensor, x: Tensor) -> Tensor:

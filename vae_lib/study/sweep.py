@@ -18,6 +18,7 @@ from vae_lib.faces.dataset import SPLITS, Faces
 from vae_lib.files import write_atomically
 from vae_lib.latent import encode_images
 from vae_lib.model import VAE
+from vae_lib.model.any_beta import shown
 from vae_lib.study.codes import load_codes, rounded, save_codes, score_codes
 from vae_lib.study.runs import CODES, read_run
 from vae_lib.training import Callback, train
@@ -160,6 +161,7 @@ def measure(weights: Path, faces: Faces, device: str | None = None) -> dict[str,
     """Test a model on every image of the test split and keep the facts of its training."""
     model = load_weights(weights, device or "cpu")
     metadata = model.metadata
+    model = shown(model)  # a network for every β is measured at one
     measured = evaluate(model, faces.split("test").images, ssim=True)
     setting = setting_of(metadata.get("recipe", {}))
     result = {

@@ -5,7 +5,14 @@ import shutil
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from vae_lib.config import OBJECTIVES, Setting, VAEConfig, check_seed, objective_named
+from vae_lib.config import (
+    OBJECTIVES,
+    Setting,
+    VAEConfig,
+    check_range,
+    check_seed,
+    objective_named,
+)
 from vae_lib.errors import InputError
 
 if TYPE_CHECKING:
@@ -13,6 +20,7 @@ if TYPE_CHECKING:
 else:
     ObjectiveName = Literal[tuple(OBJECTIVES)]  # the choices that the command line offers
 
+ANY_BETA = "any-beta"
 DEFAULTS = {name: p.default for o in OBJECTIVES.values() for name, p in o.parameters.items()}
 
 
@@ -44,6 +52,8 @@ or choose the objective capacity.
     """With capacity: weight of the KL's distance from C."""
     rise: float = DEFAULTS["rise"]
     """With capacity: the share of training over which C rises from 0, linearly."""
+    beta_range: tuple[float, float] | None = None
+    """Smallest and largest β of one network that serves them all; each face draws its own."""
     parameters: dict[str, float] = field(default_factory=dict, hash=False)
     """What an objective of your own reads besides: names, each with its number."""
     epochs: int = 10
@@ -62,6 +72,7 @@ or choose the objective capacity.
     """The shape of the VAE."""
 
     def __post_init__(self) -> None:
+        self._take_range()
         self._check_parameters()
         if self.epochs < 1:
             raise InputError(f"epochs is {self.epochs}; train for at least 1.")
@@ -72,6 +83,26 @@ or choose the objective capacity.
         check_seed(self.seed)
         if self.compile and not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
             raise InputError("--compile needs a C++ compiler and found none; install g++ or clang.")
+
+    def _take_range(self) -> None:
+        """A range of β is the objective any-beta, and the two numbers that this reads."""
+        if self.beta_range is None and self.objective != ANY_BETA:
+            return
+        if self.objective not in (TrainConfig.objective, ANY_BETA):
+            raise InputError(
+                f"beta_range is {self.beta_range}, but the objective {self.objective} has none; "
+                "leave one of the two out."
+            )
+        given = self.parameters or {
+            n: p.default for n, p in OBJECTIVES[ANY_BETA].parameters.items()
+        }
+        low, high = check_range(self.beta_range or (given["low"], given["high"]))
+        for name, value in {
+            "objective": ANY_BETA,
+            "beta_range": (low, high),
+            "parameters": {"high": high, "low": low},
+        }.items():
+            object.__setattr__(self, name, value)
 
     def _check_parameters(self) -> None:
         read = objective_named(self.objective).parameters
@@ -112,6 +143,8 @@ or choose the objective capacity.
         >>> TrainConfig().with_setting(4.0).beta
         4.0
         """
+        if self.beta_range is not None:
+            return replace(self, beta_range=(self.beta_range[0], value))
         name = self.setting.parameter
         own = name in self.parameters
         changes: Any = {"parameters": self.parameters | {name: value}} if own else {name: value}
@@ -127,7 +160,7 @@ or choose the objective capacity.
 'flips': True, 'compile': False}
         """
         values = self.values()
-        left_out = {"model", "parameters"} | (DEFAULTS.keys() - values)
+        left_out = {"model", "parameters", "beta_range"} | (DEFAULTS.keys() - values)
         if self.objective == TrainConfig.objective:
             left_out.add("objective")
         plain = {name: value for name, value in asdict(self).items() if name not in left_out}

@@ -1,7 +1,6 @@
 """The training loop.
 
-The recipe is the course's: Adam, batch 64, ten epochs, horizontal flips. The loop knows no
-figure and no progress bar; callbacks watch it.
+The course's recipe: Adam, batch 64, ten epochs, flips. Figures and progress bars are callbacks'.
 """
 
 import math
@@ -25,10 +24,11 @@ from vae_lib.devices import (
     processor_name,
 )
 from vae_lib.errors import InputError, TrainingStopped, foreign
-from vae_lib.evaluation import evaluate
+from vae_lib.evaluation import evaluate, evaluate_at_betas
 from vae_lib.faces.batches import Batches
 from vae_lib.faces.dataset import Faces
 from vae_lib.model import VAE, Foreign, eval_mode, unwrap
+from vae_lib.model.any_beta import AnyBetaVAE, shown
 from vae_lib.training.captured import CapturedStep
 from vae_lib.training.config import TrainConfig
 from vae_lib.training.run_folder import RunFolder
@@ -67,9 +67,8 @@ class Training:
         self.device = choose_device(device)[0]
         if self.device.type == "cuda":  # streams, graphs and generators follow the current device
             torch.cuda.set_device(self.device)
-        self.rank, self.world = (
-            (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        )
+        several = dist.is_initialized()
+        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
         self.train_images, self.valid_images = (
             faces.split(name).images for name in ("train", "valid")
         )
@@ -86,8 +85,8 @@ class Training:
             self._check_foreign()
         self.latent_size = unwrap(self.model).config.latent_size
         wrapped = nn.parallel.DistributedDataParallel(model) if self.world > 1 else model
-        one_gpu = self.device.type == "cuda" and self.world == 1
-        self.take_step = (CapturedStep if one_gpu else Step)(
+        captured = self.device.type == "cuda" and self.world == 1
+        self.take_step = (CapturedStep if captured else Step)(
             wrapped,
             self.device,
             self.objective,
@@ -106,7 +105,7 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             try:
-                return VAE(shape)
+                return by_name(self.objective.new_network, self.config.values() | {"config": shape})
             except (RuntimeError, MemoryError) as error:
                 raise InputError(
                     f"A model with {shape.latent_size:,} latent dimensions and channels "
@@ -232,11 +231,13 @@ class Training:
         for split, images in (("train", sample), ("valid", self.valid_images)):
             begun = time.perf_counter()
             try:
-                measured = asdict(evaluate(self.model, images))
+                measured = asdict(evaluate(shown(self.model), images))
+                seconds = time.perf_counter() - begun
+                if split == "valid" and isinstance(self.model, AnyBetaVAE):
+                    measured["at_beta"] = evaluate_at_betas(self.model, images)
             except InputError as error:
                 raise TrainingStopped(f"After epoch {self.epoch}: {error}") from error
             del measured["ssim"]
-            seconds = time.perf_counter() - begun
             speed = self.speed if split == "train" else len(images) / seconds
             self.history.append(
                 {"kind": "epoch", "epoch": self.epoch, "step": self.step, "split": split}

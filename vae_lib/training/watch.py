@@ -14,6 +14,7 @@ from vae_lib.errors import InputError
 from vae_lib.faces.dataset import Faces
 from vae_lib.files import write_atomically
 from vae_lib.latent import decode_images, encode_images
+from vae_lib.model.any_beta import shown
 from vae_lib.training.loop import Event, Training
 
 GRID = 32  # faces in each epoch's grids
@@ -64,7 +65,7 @@ class EpochGrids:
     def __call__(self, training: Training, event: Event) -> None:
         if event != "epoch":
             return
-        model = training.model
+        model = shown(training.model)
         z = torch.randn(GRID, training.latent_size, generator=torch.Generator().manual_seed(0))
         reconstructed = decode_images(model, encode_images(model, self.images)[0])
         pairs = np.stack([self.images, reconstructed], axis=1).reshape(-1, *self.images.shape[1:])
@@ -93,7 +94,9 @@ def write_results(out: Path, training: Training) -> None:
     """The loss curve and reconstructions of held-out faces, and what validation says."""
     save_figure(out / "training_loss.png", figures.loss_curves(training.history))
     images = spread(training.valid_images, 10)
-    save_figure(out / "reconstruction_results.png", figures.reconstructions(training.model, images))
+    save_figure(
+        out / "reconstruction_results.png", figures.reconstructions(shown(training.model), images)
+    )
     valid = next(
         record
         for record in reversed(training.history)
