@@ -346,6 +346,8 @@ class Explore:
     """Write the page here (.html) instead, and do not open it."""
     open: bool = False
     """Open it although --out is given."""
+    with_encoder: bool = False
+    """Put the encoders in too, so that the page can start from a photo."""
 
     def run(self) -> None:
         from vae_lib.explorer import explore
@@ -354,7 +356,7 @@ class Explore:
         asked = self.source.data is not None or self.source.faces != "auto"
         explorer = explore(self.models, faces=self.source.open() if asked else None, device="cpu")
         name = "-".join(dict.fromkeys(Path(model).stem for model in self.models))[:100]
-        page = explorer.save(self.out or temporary_page(name))
+        page = explorer.save(self.out or temporary_page(name), with_encoder=self.with_encoder)
         for problem in explorer.problems:
             say(problem)
         opened = (self.open or self.out is None) and open_in_browser(page)

@@ -3,11 +3,22 @@
 import numpy as np
 import pytest
 from explorer_pages import shows, slider_value
+from PIL import Image
 
 from vae_lib import cli
 from vae_lib.explorer import OPENING
-from vae_lib.latent import decode_images
+from vae_lib.explorer.photo import EYES, align_photo
+from vae_lib.faces.synthetic import synthetic_faces
+from vae_lib.latent import decode_images, encode_images
 from vae_lib.pretrained import load_gallery, load_pretrained
+
+MARKS = """(canvas) => {
+  globalThis.marks = [];
+  canvas.addEventListener("click", ({ clientX, clientY }) => {
+    const { left, top, width, height } = canvas.getBoundingClientRect();
+    marks.push([(clientX - left) / width, (clientY - top) / height]);
+  }, true);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +73,46 @@ def test_a_mailed_file_shows_a_face_that_follows_and_asks_for_nothing(browser, f
     assert all(url.split("#")[0] == file.as_uri() or url.startswith("blob:") for url in requests)
     assert problems == []
     context.close()
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), [(1366, 768, "light"), (390, 844, "dark")])
+def test_a_mailed_file_with_its_encoder_starts_from_a_photo(
+    browser, tmp_path, width, height, scheme
+):
+    file = tmp_path / "own.html"
+    assert cli.main(["explore", "vae_celeba", "--with-encoder", "--out", str(file)]) == 0
+    assert file.stat().st_size <= 9.5e6
+    face = Image.fromarray(synthetic_faces(1, seed=3)[0][0]).resize((256, 256))
+    photo = Image.new("RGB", (400, 320), "slateblue")
+    photo.paste(face, (70, 30))
+    photo.save(tmp_path / "photo.png")
+    (tmp_path / "none.png").write_bytes(b"no picture")
+
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, offline=True
+    )
+    page = context.new_page()
+    requests, problems = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+    page.goto(file.as_uri())
+    page.locator(".ve-speed", has_text="ms").wait_for()
+    page.get_by_text("Your own photo", exact=True).click()
+    chooser = page.locator("input[type=file]")
+    chooser.set_input_files(tmp_path / "none.png")
+    page.get_by_role("alert").get_by_text("cannot read the file as a picture").wait_for()
+    chooser.set_input_files(tmp_path / "photo.png")
+    canvas = page.locator("canvas.ve-photo")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    spots = [((70 + 4 * x) / 400, (30 + 4 * y) / 320) for x, y in EYES]
+    canvas.evaluate(MARKS)  # a pointer stands on whole pixels
+    for x, y in spots:
+        canvas.click(position={"x": x * box["width"], "y": y * box["height"]})
+    model = load_pretrained("vae_celeba")
+    mu = encode_images(model, align_photo(photo, page.evaluate("marks"))[None])[0]
+    shows(page, decode_images(model, mu)[0], within=6, selector=".ve-model canvas")
+    assert page.get_by_role("alert").is_hidden()
+    assert not problems
+    assert all(url.split("#")[0] == file.as_uri() or url.startswith("blob:") for url in requests)

@@ -186,10 +186,9 @@ def test_pictures_are_saved(page):
                 assert picture.n_frames == 32
 
 
-def test_what_needs_a_kernel_says_so(page):
-    for title in ("Your own photo",):
-        section = page.locator("details", has=page.get_by_text(title, exact=True)).first
-        assert "needs a kernel" in section.text_content()
+def test_a_photo_without_an_encoder_tells_how_to_get_one(page):
+    section = page.locator("details", has=page.get_by_text("Your own photo", exact=True)).first
+    assert "vae explore --with-encoder" in section.text_content()
     assert page.locator("input[type=file]").is_hidden()
 
 

@@ -97,17 +97,26 @@ start(document.getElementById("traits").textContent, document.getElementById("ex
 """
 
 
-def page_of(explorer: anywidget.AnyWidget, script: str, css: str, celeba: bool) -> str:
+def page_of(
+    explorer: anywidget.AnyWidget,
+    script: str,
+    css: str,
+    celeba: bool,
+    encoders: Sequence[bytes] = (),
+) -> str:
     """The text of the page: the explorer as it stands, with the weights in it.
 
     ``script`` are the modules of ``browser/`` with ``host`` as the last; ``celeba`` says whether
-    its models were trained on CelebA, whose terms go with them.
+    its models were trained on CelebA, whose terms go with them; ``encoders`` are those of its
+    models, where they go with the page.
     """
     carriers: Sequence[anywidget.AnyWidget] = explorer.models
     traits = {
         "explorer": _traits(explorer),
         "carriers": {one.model_id: _traits(one) for one in carriers},
     }
+    for carrier, encoder in zip(carriers, encoders, strict=False):
+        traits["carriers"][carrier.model_id]["encoder"] = encoder
     return PAGE.format(
         generator=GENERATOR,
         policy=POLICY,

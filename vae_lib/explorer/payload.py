@@ -211,6 +211,48 @@ def decoder_weights(model: VAE) -> np.ndarray:
     return flat.numpy().astype("<f2")
 
 
+def encoder_weights(model: VAE) -> bytes:
+    """The encoder as the browser wants it: unfolded, so that shipped models lose nothing.
+
+    In order, as float32: of every layer BatchNorm's weight, bias, mean and variance; the biases of
+    ``to_mu`` and ``to_logvar``; of an `AnyBetaVAE`, u and v of each gate. Then as float16: the
+    kernels (outputs, inputs, 4, 4), and the weights of ``to_mu`` and ``to_logvar``.
+
+    Raises
+    ------
+    InputError
+        If the model encodes in another way than `VAE`, or its weights are not finite.
+    """
+    gated = isinstance(model, AnyBetaVAE)
+    if type(model).encode not in (VAE.encode, AnyBetaVAE.encode):
+        name = type(getattr(model, "inner", model)).__name__
+        raise InputError(
+            f"{name} encodes in a way of its own, which a page cannot: save the page without its "
+            "encoder."
+        )
+    if not _finite(model):
+        raise InputError(
+            "The encoder's weights are not all finite numbers, so that it can encode no photo. "
+            "Train the model again with a smaller learning rate, or save the page without it."
+        )
+    layers: Any = model.encoder
+    single: list[torch.Tensor] = []
+    for _, norm, _ in layers:
+        single += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+    heads = (model.to_mu, model.to_logvar)
+    single += [head.bias for head in heads]
+    if gated:
+        known: Any = model
+        for gate in (*known.encoder_gates, known.mu_gate, known.logvar_gate):
+            single += [gate.affine.weight, gate.affine.bias]
+    half = [conv.weight for conv, _, _ in layers] + [head.weight for head in heads]
+
+    def flat(parts: list[torch.Tensor]) -> np.ndarray:
+        return torch.cat([part.detach().float().flatten().cpu() for part in parts]).numpy()
+
+    return flat(single).astype("<f4").tobytes() + flat(half).astype("<f2").tobytes()
+
+
 class DecoderWeights(anywidget.AnyWidget):
     """What a page needs to decode without a kernel; explorers on one page share it per model."""
 

@@ -26,13 +26,14 @@ from vae_lib.errors import InputError
 from vae_lib.explorer.page import page_of, write_page
 from vae_lib.explorer.payload import (
     Subject,
+    encoder_weights,
     factor_specs,
     first_values,
     forget_closed,
     opening_of,
     share,
 )
-from vae_lib.explorer.photo import align_photo, read_photo
+from vae_lib.explorer.photo import SIDE, align_photo, read_photo
 from vae_lib.faces.dataset import Faces
 from vae_lib.latent import decode_images
 from vae_lib.model import VAE
@@ -42,6 +43,8 @@ BROWSER = Path(__file__).parent / "browser"
 MODULES = (
     "numbers",
     "decoder",
+    "encoder",
+    "crop",
     "state",
     "sources",
     "pictures",
@@ -435,7 +438,7 @@ class Explorer(anywidget.AnyWidget):
         small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
         return {"kind": "preview", "width": small.width, "height": small.height}, [small.tobytes()]
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, with_encoder: bool = False) -> Path:
         """Write a page with this explorer as it stands: one file, to keep, to mail, to put online.
 
         It needs no Jupyter and no network, and asks for nothing: decoders, gallery and position
@@ -445,6 +448,9 @@ class Explorer(anywidget.AnyWidget):
         ----------
         path : str or Path
             Ends with ``.html``. Only an earlier page of an explorer is replaced.
+        with_encoder : bool
+            Put the encoders in too, so that the page can start from a photo of its reader's own.
+            It reads the photo itself and sends it nowhere. Of 64×64 pixels only.
 
         Returns
         -------
@@ -466,7 +472,16 @@ class Explorer(anywidget.AnyWidget):
             raise InputError(" ".join(self.problems) or "This explorer is closed; make another.")
         celeba = any(subject.kind == "celeba" for subject in self._subjects)
         css = (BROWSER / "explorer.css").read_text(encoding="utf-8")
-        return write_page(Path(path), page_of(self, browser_module("host"), css, celeba))
+        encoders = []
+        if with_encoder:
+            if any(subject.config.image_size != SIDE for subject in self._subjects):
+                raise InputError(
+                    f"Photos are cropped to {SIDE}×{SIDE} pixels, and a model here takes another "
+                    "size; save the page without its encoder."
+                )
+            encoders = [encoder_weights(subject.model) for subject in self._subjects]
+        text = page_of(self, browser_module("host"), css, celeba, encoders)
+        return write_page(Path(path), text)
 
     def close(self) -> None:
         """Give back what it holds, the photo included, and end the connection to the page."""

@@ -1,10 +1,36 @@
-// A photo of the learner's own: chosen, its eyes marked, encoded by the kernel.
+// A photo of the learner's own: chosen, its eyes marked, encoded by the kernel or by the page.
 
-import { clamp } from "./numbers.mjs";
+import { bytesOf, clamp } from "./numbers.mjs";
+import { createEncoder } from "./encoder.mjs";
+import { alignPhoto } from "./crop.mjs";
 import { withAlpha } from "./sources.mjs";
 import { h, section } from "./dom.mjs";
 
 const PART = 1_000_000; // bytes of a photo per message: servers refuse messages that are too long
+const LARGEST = 50; // million pixels, as in vae_lib.explorer.photo
+const SIDES = [1600, 360]; // a photo's longer side at most, and its preview's
+
+/** A photo as ImageData, upright and no larger than is of use, and its preview. */
+async function readHere(file) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file);
+  } catch {
+    throw new Error("This browser cannot read the file as a picture; choose a JPEG or a PNG.");
+  }
+  const millions = (bitmap.width * bitmap.height) / 1e6;
+  if (millions > LARGEST) throw new Error(`This photo has ${Math.round(millions)} million pixels; at most ${LARGEST} million can be read. Make it smaller first.`);
+  return SIDES.map((side) => {
+    const scale = Math.min(1, side / Math.max(bitmap.width, bitmap.height));
+    const [width, height] = [bitmap.width, bitmap.height].map((length) => Math.max(1, Math.round(scale * length)));
+    const context = h("canvas", { width, height }).getContext("2d");
+    context.fillStyle = "#fff"; // behind transparent parts
+    context.fillRect(0, 0, width, height);
+    context.imageSmoothingQuality = "high";
+    context.drawImage(bitmap, 0, 0, width, height);
+    return context.getImageData(0, 0, width, height);
+  });
+}
 
 export function photoPart(controller) {
   const { kernel } = controller;
@@ -13,6 +39,8 @@ export function photoPart(controller) {
   const canvas = h("canvas", { class: "ve-photo", tabindex: 0, role: "application", "aria-label": "Your photo", hidden: true });
   const hint = h("p", { class: "ve-note", role: "status" });
   const file = h("input", { type: "file", accept: "image/*", "aria-label": "Choose a photo", onchange: () => upload(file.files[0]) });
+  const here = controller.carriers.every((carrier) => carrier.get("encoder"));
+  let photo; // where the page encodes
   let preview;
   let cursor = [0.35, 0.4];
   const upload = async (chosen) => {
@@ -20,13 +48,11 @@ export function photoPart(controller) {
     if (!chosen) return;
     try {
       if (chosen.size > 60e6) throw new Error("This file has more than 60 MB; choose a smaller photo.");
-      const bytes = await chosen.arrayBuffer();
-      const parts = Math.max(1, Math.ceil(bytes.byteLength / PART));
-      let answer;
-      for (let part = 0; part < parts; part++)
-        answer = await kernel.ask({ kind: "photo", part, parts }, [bytes.slice(part * PART, (part + 1) * PART)]);
-      const { width, height } = answer.content;
-      preview = new ImageData(withAlpha(answer.buffers[0]), width, height);
+      if (kernel.mode === "there") {
+        photo = null;
+        preview = await send(chosen);
+      } else [photo, preview] = await readHere(chosen);
+      const { width, height } = preview;
       eyes = [];
       cursor = [0.35, 0.4];
       Object.assign(canvas, { width, height, hidden: false });
@@ -35,6 +61,25 @@ export function photoPart(controller) {
     } catch (error) {
       controller.complain(error.silent ? "The kernel does not answer, so that the photo could not be read." : error.message);
     }
+  };
+  const send = async (chosen) => {
+    const bytes = await chosen.arrayBuffer();
+    const parts = Math.max(1, Math.ceil(bytes.byteLength / PART));
+    let answer;
+    for (let part = 0; part < parts; part++)
+      answer = await kernel.ask({ kind: "photo", part, parts }, [bytes.slice(part * PART, (part + 1) * PART)]);
+    const { width, height } = answer.content;
+    return new ImageData(withAlpha(answer.buffers[0]), width, height);
+  };
+  /** What the kernel would answer: a code of every model, of some at every β, and the pixels. */
+  const encodeHere = () => {
+    const pixels = alignPhoto(photo, eyes);
+    const codes = controller.carriers.map((carrier, m) => {
+      const encode = createEncoder(carrier.get("spec"), carrier.get("encoder"));
+      const betas = controller.world.models[m].rate?.betas ?? [undefined];
+      return bytesOf(Float32Array.from(betas.flatMap((beta) => [...encode(pixels, beta).mu])));
+    });
+    return [...codes, pixels];
   };
   const show = () => {
     const context = canvas.getContext("2d");
@@ -61,6 +106,11 @@ export function photoPart(controller) {
     show();
     if (eyes.length === 2) {
       const id = ++count;
+      try {
+        if (photo) controller.remember({ kind: "photo", id }, encodeHere());
+      } catch (error) {
+        return controller.complain(error.message);
+      }
       controller.begin("start", { kind: "photo", id }, { kind: "photo", eyes });
     }
   };
@@ -78,14 +128,16 @@ export function photoPart(controller) {
     show();
   });
   for (const event of ["focus", "blur"]) canvas.addEventListener(event, () => preview && show());
-  const alone = h("p", { class: "ve-note" }, "Encoding a photo needs a kernel: open this explorer in a notebook of the course.");
+  const alone = h("p", { class: "ve-note" }, "This page has no encoder, which a photo needs. A page with one is written by vae explore --with-encoder, or by explorer.save(path, with_encoder=True) in a notebook of the course.");
+  const where = h("span", {});
   const body = h("div", {},
-    h("p", { class: "ve-note" }, "Choose a photo with one face and mark its eyes; it is turned and cropped as CelebA’s faces are. It goes to your own kernel only, stays in its memory, and is never saved."),
+    h("p", { class: "ve-note" }, "Choose a photo and mark the eyes of one face; it is turned and cropped as CelebA’s faces are. ", where),
     file, canvas, hint);
   const element = section("Your own photo", false, alone, body);
   const update = (what) => {
     if (what !== "kernel") return;
-    alone.hidden = kernel.mode === "there";
+    alone.hidden = here || kernel.mode === "there";
+    where.textContent = kernel.mode === "there" ? "It goes to your own kernel only, stays in its memory, and is never saved." : "It does not leave this page, and is never saved.";
     body.hidden = !alone.hidden;
   };
   return { element, update };

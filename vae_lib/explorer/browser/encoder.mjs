@@ -1,0 +1,90 @@
+// The encoder: plain loops, since a photo is encoded once where a slider decodes a face many times.
+
+import { bytesOf, floatsFromHalf } from "./numbers.mjs";
+
+const EPS = 1e-5; // of BatchNorm, as in PyTorch
+
+/**
+ * The encoder of vae_lib.model.VAE, its BatchNorm folded here.
+ *
+ * Feature maps and kernels lie with their channels last, so that the innermost loop adds one row of
+ * weights to one row of sums.
+ *
+ * @param spec latent_size, image_size, channels, beta_range: as for createDecoder
+ * @param bytes what vae_lib.explorer.payload.encoder_weights gives
+ * @returns RGB (Uint8Array, channels last), β → { mu, logvar }
+ */
+export function createEncoder({ latent_size, image_size, channels, beta_range }, bytes) {
+  const widths = [3, ...channels];
+  const sum = (numbers) => numbers.reduce((total, n) => total + n, 0);
+  const gated = beta_range ? 2 * (sum(channels) + 2 * latent_size) : 0;
+  const singles = 4 * sum(channels) + 2 * latent_size + gated;
+  const all = bytesOf(bytes);
+  const single = new Float32Array(all.slice(0, 4 * singles).buffer);
+  const half = floatsFromHalf(all.subarray(4 * singles));
+  if (![single, half].every((numbers) => numbers.every(Number.isFinite)))
+    throw new Error("the encoder's weights are not all finite numbers; train the model again with a smaller learning rate.");
+  const taker = (from) => {
+    let used = 0;
+    return (count) => from.subarray(used, (used += count));
+  };
+  const [next, nextHalf] = [taker(single), taker(half)];
+  const layers = channels.map((outputs, l) => {
+    const inputs = widths[l];
+    const [scale, bias, mean, variance] = Array.from({ length: 4 }, () => next(outputs));
+    const factor = scale.map((value, o) => value / Math.sqrt(variance[o] + EPS));
+    const kernel = nextHalf(outputs * inputs * 16); // outputs, inputs, 4, 4
+    const weights = new Float32Array(kernel.length); // 4, 4, inputs, outputs
+    for (let o = 0, at = 0; o < outputs; o++)
+      for (let i = 0; i < inputs; i++)
+        for (let k = 0; k < 16; k++) weights[(k * inputs + i) * outputs + o] = factor[o] * kernel[at++];
+    return { inputs, outputs, weights, bias: bias.map((value, o) => value - factor[o] * mean[o]) };
+  });
+  const smallest = image_size >> channels.length;
+  const features = widths.at(-1) * smallest ** 2;
+  const heads = [0, 1].map(() => ({ bias: next(latent_size), weights: nextHalf(latent_size * features) }));
+  const gates = beta_range ? [...channels, latent_size, latent_size].map((n) => [next(n), next(n)]) : [];
+
+  return (pixels, beta) => {
+    const [low, high] = (beta_range ?? [1, 2]).map(Math.log);
+    const s = (Math.log(beta ?? 1) - (low + high) / 2) / ((high - low) / Math.sqrt(12));
+    const factors = gates.map(([u, v]) => u.map((value, i) => 1 / (1 + Math.exp(-(value * s + v[i])))));
+    let map = Float32Array.from(pixels, (value) => value / 255);
+    let size = image_size;
+    layers.forEach(({ inputs, outputs, weights, bias }, l) => {
+      const to = size >> 1;
+      const result = new Float32Array(to * to * outputs);
+      const sums = new Float32Array(outputs);
+      for (let row = 0; row < to; row++)
+        for (let column = 0; column < to; column++) {
+          sums.set(bias);
+          for (let k = 0; k < 16; k++) {
+            const y = 2 * row + (k >> 2) - 1;
+            const x = 2 * column + (k & 3) - 1;
+            if (y < 0 || x < 0 || y >= size || x >= size) continue;
+            for (let i = 0; i < inputs; i++) {
+              const value = map[(y * size + x) * inputs + i];
+              for (let o = 0, at = (k * inputs + i) * outputs; o < outputs; o++, at++) sums[o] += value * weights[at];
+            }
+          }
+          const at = (row * to + column) * outputs;
+          for (let o = 0; o < outputs; o++) {
+            const value = factors.length ? factors[l][o] * sums[o] : sums[o];
+            result[at + o] = value > 0 ? value : 0.2 * value; // LeakyReLU
+          }
+        }
+      [map, size] = [result, to];
+    });
+    const width = widths.at(-1);
+    const cells = size * size;
+    const [mu, logvar] = heads.map(({ weights, bias }, head) =>
+      bias.map((start, d) => {
+        let total = start;
+        for (let c = 0, at = d * features; c < width; c++)
+          for (let cell = 0; cell < cells; cell++) total += weights[at++] * map[cell * width + c];
+        return factors.length ? factors[layers.length + head][d] * total : total;
+      }),
+    );
+    return { mu, logvar };
+  };
+}
