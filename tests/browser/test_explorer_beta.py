@@ -75,9 +75,10 @@ def test_beta_is_undone_shared_and_given_back(page):
 
 def test_numbers_of_a_face_that_was_moved_are_a_dash(page):
     page.locator(".ve-latent input").first.evaluate(SET, 1.5)
-    assert page.locator(".ve-meter output").all_inner_texts() == ["–", "–"]
+    told = page.locator(".ve-meter output").all_inner_texts()
+    assert [text.split()[0] for text in told] == ["–", "–"]
     page.get_by_role("button", name="Reset").click()
-    assert "nats" in page.locator(".ve-meter output").first.inner_text()
+    assert " nats (mean " in page.locator(".ve-meter output").first.inner_text()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1366, 768), (390, 844)])

@@ -233,6 +233,7 @@ def test_a_dimension_is_named_and_the_name_is_offered_again(page):
     page.reload()
     page.wait_for_function(READY)
     assert first.locator(".ve-name").inner_text().startswith("head turns")
+    # What the page's file brings stays older than what was edited here, also once more.
     first.locator(".ve-name").dblclick()
     page.keyboard.press("Control+A")
     page.keyboard.press("Delete")

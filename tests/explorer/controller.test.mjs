@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Controller, REST } from "../../vae_lib/explorer/browser/controller.mjs";
+import { Names } from "../../vae_lib/explorer/browser/names.mjs";
 
 function backbone(values) {
   const listeners = new Map();
@@ -133,4 +134,32 @@ test("where the page cannot decode the kernel does, and without one that is told
   await later(5);
   assert.match(controller.notice, /no WebAssembly with SIMD/);
   controller.end();
+});
+
+test("names: the browser's copy holds until the widget brings others, and both learn of it", async () => {
+  const kept = new Map();
+  globalThis.localStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+  const open = (named) => {
+    const model = backbone({ named });
+    return { model, names: new Names(model, ["d"], () => {}) };
+  };
+  const file = { d: { 3: "from the file" } };
+  open(file).names.set(0, 3, " renamed ");
+  const again = open(file);
+  assert.equal(again.names.of(0, 3), "renamed");
+  assert.deepEqual(again.model.get("named"), { d: { 3: "renamed" } }); // Python learns it
+  again.names.set(0, 3, "");
+  assert.equal(open(file).names.of(0, 3), "");
+  assert.equal(open({ d: { 3: "a newer file" } }).names.of(0, 3), "a newer file");
+  const fresh = open({});
+  fresh.model.set("named", { d: { 5: "by Python" } });
+  fresh.names.heard();
+  assert.equal(open({}).names.of(0, 5), "by Python");
+  for (const damaged of ["{", "[]", '{"given":{},"names":{"1":{"a":1},"2":7,"4":"fine"}}']) {
+    kept.set([...kept.keys()][0], damaged);
+    const { names } = open({});
+    assert.deepEqual([names.of(0, 1), names.of(0, 2)], ["", ""]);
+  }
+  delete globalThis.localStorage;
+  assert.equal(open(file).names.of(0, 3), "from the file");
 });

@@ -64,6 +64,8 @@ class Subject:
         self.kind = metadata.get("faces")
         if gallery is None and faces is not None and _finite(self.model):
             gallery, table = _gallery_of(self.model, faces)
+        if kl is None and table is not None and isinstance(self.model, AnyBetaVAE):
+            kl = table.at(gallery_beta(self.model), "kl_per_dimension")  # as the page shows it
         if kl is None and gallery is not None:
             kl = gallery.kl
         if kl is None:

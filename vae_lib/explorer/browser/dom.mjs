@@ -62,7 +62,8 @@ export function ownSlider({ label, note, about, low, high, step = 1, shown, inpu
   });
   const name = h("span", {}, label);
   const small = note ? h("small", {}, note) : null;
-  const zero = reset ? button("0", reset, { class: "ve-zero", tabindex: -1, title: "Back to 0 (key 0)", "aria-label": `${label}: back to 0` }) : null;
+  const zero = reset ? button("", reset, { class: "ve-zero", tabindex: -1, title: "Back to 0 (key 0)", "aria-label": `${label}: back to 0` }) : null;
+  if (zero) zero.innerHTML = `${SVG}${ICONS.reset}</svg>`;
   if (lock) lock.tabIndex = -1;
   const row = h("div", { class: "ve-row" }, h("label", { class: "ve-name", for: id, title: about }, name, small), h("div", { class: "ve-track" }, range), output, zero, lock ?? null);
   row.addEventListener("keydown", (event) => {

@@ -6,28 +6,44 @@ import { h } from "./dom.mjs";
 export const LONGEST_NAME = 40;
 const placeOf = (digest) => `vae_lib names of ${digest}`;
 
-/** What this browser remembers of a model's names: dimension → name; a browser may forbid it. */
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+/** What this browser keeps of a model's names, and the names that the widget had brought then. */
 function remembered(digest) {
   try {
-    return JSON.parse(localStorage.getItem(placeOf(digest))) ?? {};
+    const { given, names } = JSON.parse(localStorage.getItem(placeOf(digest)));
+    const fine = (name) => typeof name === "string" && name && name.length <= LONGEST_NAME;
+    return { given, names: Object.fromEntries(Object.entries(names).filter(([, name]) => fine(name))) };
   } catch {
-    return {};
+    return null; // nothing is kept, what is kept is something else, or a browser forbids to look
   }
 }
-function remember(digest, names) {
+function remember(digest, given, names) {
   try {
-    localStorage.setItem(placeOf(digest), JSON.stringify(names));
+    localStorage.setItem(placeOf(digest), JSON.stringify({ given, names }));
   } catch {
     // The widget has them.
   }
 }
 
-/** The names of one widget, by model and dimension. */
+/**
+ * The names of one widget, by model and dimension. The browser's copy holds as long as the widget
+ * brings the names that it brought when they were edited; else the widget's are newer.
+ */
 export class Names {
   constructor(model, digests, changed) {
-    Object.assign(this, { model, digests, changed });
+    Object.assign(this, { model, digests, changed, all: {}, given: {} });
     const known = model.get("named") ?? {};
-    this.all = Object.fromEntries(digests.map((digest) => [digest, { ...remembered(digest), ...known[digest] }]));
+    for (const digest of digests) {
+      const kept = remembered(digest);
+      this.given[digest] = known[digest] ?? {};
+      this.all[digest] = kept && same(kept.given, this.given[digest]) ? kept.names : this.given[digest];
+    }
+    if (digests.some((digest) => !same(this.all[digest], this.given[digest]))) this.tell();
+  }
+  tell() {
+    this.model.set("named", this.all);
+    this.model.save_changes();
   }
   of(m, dimension) {
     return this.all[this.digests[m]]?.[dimension] ?? "";
@@ -37,16 +53,16 @@ export class Names {
     const { [dimension]: _, ...others } = this.all[digest];
     const name = text.trim().slice(0, LONGEST_NAME);
     this.all = { ...this.all, [digest]: name ? { ...others, [dimension]: name } : others };
-    remember(digest, this.all[digest]);
-    this.model.set("named", this.all);
-    this.model.save_changes();
+    remember(digest, this.given[digest], this.all[digest]);
+    this.tell();
     this.changed();
   }
   /** Python has set them. */
   heard() {
     const told = this.model.get("named") ?? {};
-    if (JSON.stringify(told) === JSON.stringify(this.all)) return;
+    if (same(told, this.all)) return;
     this.all = Object.fromEntries(this.digests.map((digest) => [digest, told[digest] ?? {}]));
+    for (const digest of this.digests) remember(digest, this.given[digest], this.all[digest]);
     this.changed();
   }
 }

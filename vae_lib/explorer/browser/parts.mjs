@@ -25,13 +25,14 @@ export function facesPart(controller) {
     const radio = h("input", { type: "radio", name: group, onchange: () => controller.act({ type: "lead", lead: m }) });
     const whole = label.replaceAll(" = ", "\u00a0=\u00a0"); // breaks at "_" and ", " first
     const name = h("span", {}, ...whole.split(/(?<=_)/).flatMap((part) => [part, h("wbr")]));
+    const leads = h("small", { hidden: true }, "its sliders");
     const title = several
-      ? h("label", { class: "ve-lead", title: "The sliders show the values of this model" }, radio, name)
+      ? h("label", { class: "ve-lead", title: "The sliders show the values of this model" }, radio, name, leads)
       : h("span", { class: "ve-lead" }, name);
     const gauge = h("span", { class: "ve-gauge", "aria-hidden": "true" }, shell, mark);
     const made = figure(h("div", {}, title, length, gauge), `Face decoded by ${label}`, "ve-model");
     gauge.title = length.title = `‖z‖: how far this code lies from the prior’s mean. Random draws from the prior lie in the shaded band, at ${decimals(middle, 1)} ± 1.4.`;
-    return { ...made, length, mark, radio };
+    return { ...made, length, mark, radio, leads };
   });
   const original = figure("original", "Original picture", "ve-extra");
   const changes = figure("what changed", "What changed: difference from the starting face", "ve-extra");
@@ -59,12 +60,13 @@ export function facesPart(controller) {
       dot.className = `ve-dot ve-${mode}`;
     }
     if (what === "state") {
-      figures.forEach(({ length, mark, radio }, m) => {
+      figures.forEach(({ length, mark, radio, leads }, m) => {
         const z = controller.positions[m];
         if (!z) return;
         length.textContent = `‖z‖ = ${decimals(norm(z), 1)}`;
         mark.style.left = `${clamp((100 * norm(z)) / full, 0, 100)}%`;
         radio.checked = m === controller.state.lead;
+        leads.hidden = !radio.checked;
       });
     }
     if (what === "frames") {
@@ -135,6 +137,8 @@ function chooser(controller, target, none) {
       }),
     );
     mark();
+    const chosen = thumbs.querySelector("[aria-pressed=true]");
+    if (chosen) thumbs.scrollTop = chosen.offsetTop - thumbs.offsetTop - 3;
     const pictures = [...thumbs.querySelectorAll("img")];
     for (let at = 0; at < pictures.length && drawnFor === lead; at += 4) {
       while (controller.decoding) await new Promise((resolve) => setTimeout(resolve, 20)); // faces first
@@ -246,8 +250,8 @@ export function dimensionsPart(controller, previews, shown) {
   fill(first, 0, Math.min(shown, count));
   const body = [
     h("p", { class: "ve-note" }, world.models[0].kl
-      ? "The axes that the model made up, sorted by how much they tell, in nats; values in standard deviations of the prior."
-      : "The axes that the model made up, in the decoder’s order, since no KL is known for this model; values in standard deviations of the prior."),
+      ? "The model’s own axes, those that tell most first (mean KL in nats); values in standard deviations of the prior."
+      : "The model’s own axes, in the decoder’s order, since no KL is known for this model; values in standard deviations of the prior."),
     world.models.length > 1
       ? h("p", { class: "ve-note" }, "Linked by rank: the strongest dimension of one model moves with the strongest of the others.")
       : null,
@@ -313,7 +317,7 @@ export function attributesPart(controller, previews) {
   const element = section(
     "Attributes",
     true,
-    h("p", { class: "ve-note" }, "1 is the step from the average face without it to the average face with it."),
+    h("p", { class: "ve-note" }, "0 leaves the face as it is; 1 adds the step from the average face without it to the average face with it."),
     h("div", {}, ...first.map(({ row }) => row)),
     rest.length ? search : null,
     rest.length ? more : null,

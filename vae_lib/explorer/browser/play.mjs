@@ -68,13 +68,13 @@ function playButton(controller, root) {
     controller.tell("state");
     told();
   };
-  const button = iconButton("play", "Play", () => {
+  const button = iconButton("play", "Play slider", () => {
     if (playing) return stop();
     const range = chosen();
     if (range) play(range);
   });
   const told = () => {
-    button.tell(playing ? "stop" : "play", playing ? "Stop" : "Play");
+    button.tell(playing ? "stop" : "play", playing ? "Stop" : "Play slider");
     const name = (current ?? chosen())?.getAttribute("aria-label");
     const how = calm.matches ? "one face a second, since this system asks for little motion" : "there and back";
     button.title = playing ? "Stop here" : `Moves ${name ? `“${name}”` : "a slider"} to both ends, ${how}`;

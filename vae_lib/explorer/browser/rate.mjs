@@ -19,7 +19,7 @@ function meter(title, unit, digits) {
   const element = h("div", { class: "ve-meter" }, h("span", {}, title), output, h("div", { class: "ve-scale", "aria-hidden": "true" }, tick, needle));
   const show = (value, mean, low, high) => {
     const place = (number) => `${clamp((100 * (number - low)) / (high - low), 0, 100)}%`;
-    output.textContent = value === null ? "–" : `${decimals(value, digits)} ${unit}`;
+    output.textContent = `${value === null ? "–" : `${decimals(value, digits)} ${unit}`} (mean ${decimals(mean, digits)})`;
     element.title = `${value === null ? "Known for a face of the gallery that was not moved. " : ""}The tick is the mean of the validation faces: ${decimals(mean, digits)} ${unit}.`;
     needle.hidden = value === null;
     if (value !== null) needle.style.left = place(value);
@@ -57,13 +57,12 @@ export function ratePart(controller) {
   const [low, high] = [Math.floor(stepOf(ends[0])), Math.ceil(stepOf(ends[1]))];
   const act = (value) => rateOf() && controller.act({ type: "beta", model: controller.state.lead, value: clamp(value, ...rateOf().range.map(stepOf)) }, "beta");
   const slider = ownSlider({
-    label: "β", note: "price of a nat", low, high,
-    about: "What one nat in the code must save of the picture. Detail that saves less is no longer told.",
+    label: "β", note: "weight of the KL", low, high,
+    about: "The price of a nat: what one nat in the code must save of the picture. Detail that saves less is no longer told.",
     shown: (step) => written(clamp(betaOfStep(step), ...(rateOf()?.range ?? ends))),
     input: act,
     reset: () => rateOf() && act(rateOf().first),
   });
-  slider.zero.textContent = "1";
   slider.zero.title = "Back to where it was (key 0)";
   slider.zero.setAttribute("aria-label", "β: back to where it was");
   const marks = MARKS.filter((beta) => ends[0] <= beta && beta <= ends[1]).map((beta) =>
