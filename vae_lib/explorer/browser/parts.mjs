@@ -25,14 +25,13 @@ export function facesPart(controller) {
     const radio = h("input", { type: "radio", name: group, onchange: () => controller.act({ type: "lead", lead: m }) });
     const whole = label.replaceAll(" = ", "\u00a0=\u00a0"); // breaks at "_" and ", " first
     const name = h("span", {}, ...whole.split(/(?<=_)/).flatMap((part) => [part, h("wbr")]));
-    const leads = h("small", { hidden: true }, "its sliders");
     const title = several
-      ? h("label", { class: "ve-lead", title: "The sliders show the values of this model" }, radio, name, leads)
+      ? h("label", { class: "ve-lead", title: "The sliders show the values of this model" }, radio, name)
       : h("span", { class: "ve-lead" }, name);
     const gauge = h("span", { class: "ve-gauge", "aria-hidden": "true" }, shell, mark);
     const made = figure(h("div", {}, title, length, gauge), `Face decoded by ${label}`, "ve-model");
     gauge.title = length.title = `‖z‖: how far this code lies from the prior’s mean. Random draws from the prior lie in the shaded band, at ${decimals(middle, 1)} ± 1.4.`;
-    return { ...made, length, mark, radio, leads };
+    return { ...made, length, mark, radio };
   });
   const original = figure("original", "Original picture", "ve-extra");
   const changes = figure("what changed", "What changed: difference from the starting face", "ve-extra");
@@ -60,13 +59,12 @@ export function facesPart(controller) {
       dot.className = `ve-dot ve-${mode}`;
     }
     if (what === "state") {
-      figures.forEach(({ length, mark, radio, leads }, m) => {
+      figures.forEach(({ length, mark, radio }, m) => {
         const z = controller.positions[m];
         if (!z) return;
         length.textContent = `‖z‖ = ${decimals(norm(z), 1)}`;
         mark.style.left = `${clamp((100 * norm(z)) / full, 0, 100)}%`;
         radio.checked = m === controller.state.lead;
-        leads.hidden = !radio.checked;
       });
     }
     if (what === "frames") {
@@ -223,8 +221,9 @@ export function dimensionsPart(controller, previews, shown) {
   };
   const update = (what) => {
     if (what !== "state") return;
-    const { order } = world.models[controller.state.lead];
+    const { order, label } = world.models[controller.state.lead];
     const kl = controller.klOf();
+    linked.textContent = `These are the dimensions of ${label}; the circle before a model’s name takes another. Linked by rank: the strongest of one model moves with the strongest of the others.`;
     for (const { rank, range, name, small, zero, show, stretch } of rows) {
       const d = order[rank];
       const given = controller.names.of(controller.state.lead, d);
@@ -246,15 +245,14 @@ export function dimensionsPart(controller, previews, shown) {
     for (let rank = from; rank < to; rank++) box.append(makeRow(rank));
     update("state");
   };
+  const linked = h("p", { class: "ve-note" });
   const first = h("div", {});
   fill(first, 0, Math.min(shown, count));
   const body = [
     h("p", { class: "ve-note" }, world.models[0].kl
       ? "The model’s own axes, those that tell most first (mean KL in nats); values in standard deviations of the prior."
       : "The model’s own axes, in the decoder’s order, since no KL is known for this model; values in standard deviations of the prior."),
-    world.models.length > 1
-      ? h("p", { class: "ve-note" }, "Linked by rank: the strongest dimension of one model moves with the strongest of the others.")
-      : null,
+    world.models.length > 1 ? linked : null,
     first,
   ].filter(Boolean);
   if (count > shown) {
