@@ -118,15 +118,15 @@ def test_a_busy_kernel_makes_no_face_late_and_follows_when_it_is_free(page, cele
     code = moved(page, start, 1)
     code[0][start[1][3]] = 3
     expected = decode_images(celeba, code)[0]
-    # A sum in C, which holds Python's lock: no other thread of the kernel can answer.
+    # A sum in C holds Python's lock: no thread of the kernel can answer, nor say that it is busy.
     page.evaluate(
         f"""() => {{
           window.sumIsDone = false;
           const future = {kernel}.requestExecute({{ code: 'sum(range(600_000_000))' }});
           future.done.then(() => (window.sumIsDone = true));
-          return new Promise((begun) => (future.onIOPub = begun));
         }}"""
     )
+    page.wait_for_timeout(500)
     view.locator(".ve-latent input").nth(3).focus()
     page.keyboard.press("End")
     try:
