@@ -4,7 +4,7 @@ import { clamp } from "./numbers.mjs";
 
 // Where CelebA’s alignment puts the eyes, as in vae_lib.explorer.photo.
 const FACE_EYES = [69.5, 108].map((x) => [((x + 0.5 - 15) * 64) / 148, ((111 + 0.5 - 35) * 64) / 148]);
-const FACE_SIDE = 64;
+export const FACE_SIDE = 64;
 
 /** Means of blocks of `factor` × `factor` pixels of a box; blocks at its far ends may be smaller. */
 function reduced({ data, width }, [left, top, right, bottom], factor) {
@@ -19,7 +19,7 @@ function reduced({ data, width }, [left, top, right, bottom], factor) {
         for (let x = x0; x < x1; x++)
           for (let c = 0; c < 3; c++) values[at + c] += data[4 * (y * width + x) + c] / ((x1 - x0) * (y1 - y0));
     }
-  return { values, columns, rows };
+  return { values: values.map(Math.round), columns, rows };
 }
 
 /** Of each of FACE_SIDE pixels in a line of `side`: the first that counts, and triangular weights. */
@@ -87,12 +87,12 @@ export function alignPhoto(photo, eyes) {
         const at = (cell) => values[3 * cell + c];
         const above = at(up + a) + (x - x0) * (at(up + b) - at(up + a));
         const below = at(low + a) + (x - x0) * (at(low + b) - at(low + a));
-        fine[3 * column + c] = above + (y - y0) * (below - above);
+        fine[3 * column + c] = Math.floor(above + (y - y0) * (below - above)); // as Pillow does: half a level darker
       }
     }
     lines.forEach(({ first, weights }, i) => {
       for (let c = 0; c < 3; c++)
-        narrow[(row * FACE_SIDE + i) * 3 + c] = weights.reduce((sum, weight, k) => sum + weight * fine[3 * (first + k) + c], 0);
+        narrow[(row * FACE_SIDE + i) * 3 + c] = Math.round(weights.reduce((sum, weight, k) => sum + weight * fine[3 * (first + k) + c], 0));
     });
   }
   const stretch = FACE_SIDE * 3;
