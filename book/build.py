@@ -300,7 +300,33 @@ def build(executed: Path | None = None, celeba: bool = False, repository_url: st
     command += ["--toc", str(BOOK / "_toc.yml"), "-W", "-n", "--keep-going"]
     if subprocess.run(command, env=environment, cwd=source).returncode:
         raise BuildError("The book was not built; the warnings and errors above say why.")
+    write_encoders(BUILD / "html", BUILD / "html" / "_static")
     return BUILD / "html"
+
+
+def write_encoders(pages: Path, static: Path) -> None:
+    """Beside the pages, the encoder of each shipped model that an explorer on them shows.
+
+    Each is a script in ``static/encoders``, which an explorer reads when a photo wants it;
+    ``widgets.js``, which pages with widgets load, is told where they are and which there are.
+    """
+    from vae_lib.explorer.payload import encoder_script
+    from vae_lib.pretrained import any_beta_names, load_pretrained, pretrained_names
+
+    text = "".join(page.read_text(encoding="utf-8") for page in pages.rglob("*.html"))
+    to = static / "encoders"
+    to.mkdir()
+    those = []
+    for name in pretrained_names() + any_beta_names():
+        file, script = encoder_script(load_pretrained(name))
+        if Path(file).stem in text:
+            (to / file).write_text(script, encoding="utf-8")
+            those.append(Path(file).stem)
+    with (static / "widgets.js").open("a", encoding="utf-8") as widgets:
+        at = 'new URL("encoders/", document.currentScript.src).href'
+        widgets.write(
+            f'globalThis[Symbol.for("vae_lib encoders")] = {{ at: {at}, those: {those} }};\n'
+        )
 
 
 def main() -> int:

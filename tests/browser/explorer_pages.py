@@ -43,11 +43,17 @@ STATE_TYPE = "application/vnd.jupyter.widget-state+json"
 VIEW_TYPE = "application/vnd.jupyter.widget-view+json"
 
 
-def widget_scripts() -> Path:
-    """The scripts that the book's pages load; without npm tests skip, in CI they fail."""
+def book_build():
+    """The module book/build.py."""
     spec = importlib.util.spec_from_file_location("book_build", ROOT / "book" / "build.py")
     build = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build)
+    return build
+
+
+def widget_scripts() -> Path:
+    """The scripts that the book's pages load; without npm tests skip, in CI they fail."""
+    build = book_build()
     try:
         return build.fetch_scripts()
     except build.BuildError as error:

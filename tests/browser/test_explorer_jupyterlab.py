@@ -256,6 +256,8 @@ def test_a_photo_is_marked_aligned_and_encoded(page, tmp_path):
     original = pixels(page, '[aria-label="Original picture"]')
     assert original[30:36, 20:27].max() > 200  # the left eye lies where CelebA has it
     assert original[30:36, 28:36].max() < 120
+    assert view.locator(".ve-latent input.ve-spread").count() > 0
+    assert "encoders" not in page.evaluate("document.head.innerHTML")  # the kernel encodes
     view.get_by_role("button", name="Undo").click()
 
 

@@ -1,7 +1,12 @@
 """The page that `vae explore` writes, as somebody opens it who was mailed the file."""
 
+import re
+import struct
+import zlib
+
 import numpy as np
 import pytest
+from draws import seeded_normal
 from explorer_pages import shows, slider_value
 from PIL import Image
 
@@ -19,6 +24,19 @@ MARKS = """(canvas) => {
     marks.push([(clientX - left) / width, (clientY - top) / height]);
   }, true);
 }"""
+
+
+def blank_png(width: int, height: int) -> bytes:
+    """All of one grey, and as a file small."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    lines = zlib.compress(bytes((width + 1) * height))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +131,27 @@ def test_a_mailed_file_with_its_encoder_starts_from_a_photo(
     model = load_pretrained("vae_celeba")
     mu = encode_images(model, align_photo(photo, page.evaluate("marks"))[None])[0]
     shows(page, decode_images(model, mu)[0], within=6, selector=".ve-model canvas")
+    # The face moves within its own cloud, and comes back.
+    page.get_by_role("button", name="Draw again").first.click()
+    logvar = encode_images(model, align_photo(photo, page.evaluate("marks"))[None])[1]
+    drawn = mu + np.exp(logvar / 2) * seeded_normal(1, 128)
+    shows(page, decode_images(model, drawn)[0], within=6, selector=".ve-model canvas")
+    row = page.locator(".ve-latent input").first
+    title = row.get_attribute("title").replace("−", "-")
+    strongest = np.argmax(load_gallery("vae_celeba").kl)
+    said = [mu[0, strongest], np.exp(logvar[0, strongest] / 2)]
+    assert [float(n) for n in re.findall(r"= (-?[\d.]+)[,.]", title)] == pytest.approx(
+        said, abs=0.01
+    )
+    assert "linear-gradient" in row.evaluate("e => getComputedStyle(e).backgroundImage")
+    page.get_by_role("button", name="Back to the posterior").first.click()
+    shows(page, decode_images(model, mu)[0], within=6, selector=".ve-model canvas")
     assert page.get_by_role("alert").is_hidden()
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("alert").get_by_text("Choose a file").wait_for()
+    (tmp_path / "large.png").write_bytes(blank_png(9000, 9000))
+    chooser.set_input_files(tmp_path / "large.png")
+    page.get_by_role("alert").get_by_text("81 million pixels; at most 50 million").wait_for()
+    shows(page, decode_images(model, mu)[0], within=6, selector=".ve-model canvas")
     assert not problems
     assert all(url.split("#")[0] == file.as_uri() or url.startswith("blob:") for url in requests)

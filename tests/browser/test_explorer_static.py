@@ -1,5 +1,6 @@
 """The explorer's cell as a page on the disk: no kernel, no network, and everything still moves."""
 
+import shutil
 from io import BytesIO
 
 import numpy as np
@@ -8,6 +9,7 @@ from draws import seeded_normal
 from explorer_pages import (
     READY,
     SEEN,
+    book_build,
     opened,
     pixels,
     shows,
@@ -17,8 +19,9 @@ from explorer_pages import (
 )
 from PIL import Image
 
-from vae_lib.explorer import OPENING, explore
-from vae_lib.latent import decode_images
+from vae_lib.explorer import OPENING, align_photo, explore
+from vae_lib.faces.synthetic import synthetic_faces
+from vae_lib.latent import decode_images, encode_images
 from vae_lib.pretrained import load_gallery, load_pretrained
 
 CELL = "from vae_lib.explorer import explore\nexplore('vae_celeba')"
@@ -187,9 +190,40 @@ def test_pictures_are_saved(page):
 
 
 def test_a_photo_without_an_encoder_tells_how_to_get_one(page):
-    section = page.locator("details", has=page.get_by_text("Your own photo", exact=True)).first
-    assert "vae explore --with-encoder" in section.text_content()
+    page.get_by_text("Your own photo", exact=True).click()
+    page.get_by_text("vae explore --with-encoder").wait_for()
     assert page.locator("input[type=file]").is_hidden()
+    page.get_by_text("Your own photo", exact=True).click()
+
+
+def test_a_script_beside_the_page_encodes_a_photo_and_is_read_when_first_wanted(
+    browser, path, celeba, tmp_path
+):
+    folder = tmp_path / "book"
+    shutil.copytree(path.parent, folder)
+    book_build().write_encoders(folder, folder / "scripts")
+    (script,) = (folder / "scripts" / "encoders").iterdir()
+    face = synthetic_faces(1, seed=3)[0][0]
+    Image.fromarray(face).resize((256, 256)).save(tmp_path / "photo.png")
+    page = opened(browser, folder / path.name)
+    try:
+        assert not any("encoders" in url for url in page.requests)
+        page.get_by_text("Your own photo", exact=True).click()
+        page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
+        canvas = page.locator("canvas.ve-photo")
+        canvas.wait_for()
+        canvas.focus()
+        for keys in ("Enter", "Enter"):  # the ring stands where eyes may be, left, then right
+            page.keyboard.press(keys)
+        page.locator(".ve-spread").first.wait_for(state="attached")
+        marks = [[0.35, 0.4], [0.65, 0.4]]
+        mu, _ = encode_images(celeba, align_photo(Image.open(tmp_path / "photo.png"), marks)[None])
+        shows(page, decode_images(celeba, mu)[0], within=6)
+        assert [url for url in page.requests if "encoders" in url] == [script.as_uri()]
+        assert all(url.startswith(("file:", "blob:")) for url in page.requests)
+        assert page.problems == []
+    finally:
+        page.context.close()
 
 
 def test_every_control_has_a_name(page):

@@ -91,7 +91,7 @@ def test_a_face_is_encoded_at_every_beta_that_is_kept(network, faces):
     spec = explorer.models[0].spec
     assert spec["beta_range"] == [0.5, 8.0]
     name = str(few.ids[-1])
-    _, (codes, _) = ask(explorer, {"kind": "encode", "what": "face", "id": name})
+    _, (codes, _, _) = ask(explorer, {"kind": "encode", "what": "face", "id": name})
     codes = np.frombuffer(codes, "<f4").reshape(len(spec["betas"]), 5)
     for code, beta in zip(codes, spec["betas"], strict=True):
         mu, _ = encode_images(network, few.images[few.ids == name], beta=beta)

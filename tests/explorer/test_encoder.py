@@ -1,15 +1,23 @@
 """The encoder in the page, beside PyTorch."""
 
+import base64
+import copy
+import importlib.util
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from draws import seeded_normal
 from PIL import Image
 from test_javascript import ODD, node
+from torch.distributions import Normal, kl_divergence
 
 from vae_lib.errors import InputError
-from vae_lib.explorer.payload import encoder_weights
+from vae_lib.explorer import explore
+from vae_lib.explorer.payload import encoder_script, encoder_weights
 from vae_lib.explorer.photo import align_photo
 from vae_lib.faces.synthetic import synthetic_faces
 from vae_lib.latent import encode_images
@@ -76,6 +84,81 @@ def test_weights_that_are_not_finite_are_refused():
         model.to_mu.weight[0, 0] = torch.nan
     with pytest.raises(InputError, match="not all finite"):
         encoder_weights(model)
+
+
+def test_weights_that_are_damaged_or_not_finite_are_told_by_the_page(tmp_path):
+    weights = encoder_weights(VAE(ODD))
+    (tmp_path / "short").write_bytes(weights[:-2])
+    (tmp_path / "broken").write_bytes(weights[:-2] + b"\x00\x7e")  # a half that is no number
+    spec = {"latent_size": 9, "image_size": 24, "channels": ODD.channels}
+    script = f"""
+      import {{ createEncoder }} from "./encoder.mjs";
+      for (const name of ["short", "broken"])
+        try {{ createEncoder({json.dumps(spec)}, fs.readFileSync(name)); }}
+        catch (error) {{ console.log(error.message); }}"""
+    short, broken = node(script, tmp_path).splitlines()
+    assert "damaged" in short
+    assert "not all finite" in broken
+
+
+def test_draws_are_the_posteriors_and_its_nats_are_torchs(tmp_path):
+    rng = np.random.default_rng(0)
+    mu, logvar = rng.normal(size=(2, 9)).astype(np.float32)
+    script = f"""
+      import {{ codeOf, encodeState, initialState, keyOf, makeWorld, position }} from "./state.mjs";
+      import {{ natsOf }} from "./posterior.mjs";
+      const spec = {{ digest: "d", latent_size: 9, order: [0, 1, 2, 3, 4, 5, 6, 7, 8], kl: null }};
+      const world = makeWorld([{{ spec, gallery: {{}} }}], ["m"], []);
+      const start = {{ kind: "photo", id: 1 }};
+      const [mu, logvar] = {json.dumps([mu.tolist(), logvar.tolist()])}
+        .map((row) => Float32Array.from(row));
+      world.known.set(keyOf(start), {{ codes: [mu], logvars: [logvar] }});
+      const codes = [0, 1, 7].map((draw) => Array.from(codeOf(world, {{ ...start, draw }}, 0)));
+      const state = {{ ...initialState(), start: {{ ...start, draw: 7 }} }};
+      const text = encodeState(world, state);
+      const both = [codeOf(world, start, 0), position(world, state, 0)];
+      const [mean, there] = both.map((z) => [...z]);
+      const nats = natsOf({{ mu, logvar }});
+      console.log(JSON.stringify({{ codes, nats, text, mean, there }}));"""
+    told = json.loads(node(script, tmp_path))
+    for seed, code in zip([0, 1, 7], told["codes"], strict=True):
+        np.testing.assert_allclose(
+            code, mu + np.exp(logvar / 2) * seeded_normal(seed, 9), atol=1e-6
+        )
+    np.testing.assert_array_equal(np.float32(told["mean"]), mu)
+    assert told["there"] == told["codes"][2]
+    assert told["text"].startswith("vae1-")  # the draw's code, since a photo cannot be told
+    posterior = Normal(torch.tensor(mu), torch.tensor(logvar / 2).exp())
+    nats = kl_divergence(posterior, Normal(torch.zeros(9), torch.ones(9))).sum()
+    assert told["nats"] == pytest.approx(nats.item(), rel=1e-5)
+
+
+def test_two_encoders_of_one_decoder_travel_each_with_its_own_model(tmp_path):
+    model = VAE(ODD).eval()
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.to_mu.bias += 1
+    first, second = explore({"one": model, "other": other}).models
+    assert first.spec["digest"] == second.spec["digest"]
+    for carrier, subject in ((first, model), (second, other)):
+        assert encoder_script(subject)[0] == f"{carrier.spec['encoder']}.js"
+    assert first.spec["encoder"] != second.spec["encoder"]
+
+
+def test_beside_a_books_pages_stand_the_encoders_that_they_show(tmp_path):
+    root = Path(__file__).parents[2]
+    spec = importlib.util.spec_from_file_location("book_build", root / "book" / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    shown = explore("vae_mig_best").models[0].spec
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "one.html").write_text(json.dumps(shown))
+    (tmp_path / "_static").mkdir()
+    build.write_encoders(tmp_path, tmp_path / "_static")
+    (script,) = (tmp_path / "_static" / "encoders").iterdir()
+    assert script.name == f"{shown['encoder']}.js"
+    held = re.search('"([A-Za-z0-9+/=]+)";', script.read_text())[1]
+    assert base64.b64decode(held) == encoder_weights(load_pretrained("vae_mig_best"))
 
 
 @pytest.mark.parametrize(

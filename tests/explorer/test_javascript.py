@@ -14,7 +14,7 @@ from draws import seeded_normal
 from PIL import Image
 
 from vae_lib.explorer import decoder_weights
-from vae_lib.explorer.widget import BROWSER, MODULES, browser_module
+from vae_lib.explorer.modules import BROWSER, MODULES, browser_module
 from vae_lib.latent import decode_images
 from vae_lib.model import VAE, VAEConfig
 from vae_lib.pretrained import (

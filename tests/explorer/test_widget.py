@@ -88,13 +88,15 @@ def test_a_face_of_the_dataset_is_encoded_by_name_or_number(model, other, faces)
     explorer = explore([model, other], faces=faces)
     assert ask(explorer, {"kind": "hello"})[0]["faces"] == len(faces)
     name = str(faces.split("test").ids[3])
-    reply, (first, second, pixels) = ask(explorer, {"kind": "encode", "what": "face", "id": name})
+    reply, (*codes, pixels) = ask(explorer, {"kind": "encode", "what": "face", "id": name})
     image = faces.images[faces.ids == name]
     assert reply["id"] == name
     assert pixels == image.tobytes()
-    for subject, code in zip([model, other], [first, second], strict=True):
-        mu, _ = encode_images(subject, np.array(image))
-        np.testing.assert_array_equal(np.frombuffer(code, "<f4"), mu[0])
+    found = [np.frombuffer(code, "<f4") for code in codes]
+    for number, subject in enumerate([model, other]):
+        mu, logvar = encode_images(subject, np.array(image))
+        np.testing.assert_array_equal(found[number], mu[0])
+        np.testing.assert_array_equal(found[2 + number], logvar[0])
     reply, _ = ask(explorer, {"kind": "encode", "what": "face", "number": 3})
     assert reply["id"] in faces.split("test").ids
     assert "nobody.jpg" in refusal(explorer, {"kind": "encode", "what": "face", "id": "nobody.jpg"})
@@ -108,7 +110,7 @@ def test_true_factors_are_rendered_and_encoded(model):
     values = [(factor.low + factor.high) / 2 for factor in FACTORS]
     values[-1] = 1.0
     explorer = explore(model)
-    _, (code, pixels) = ask(explorer, {"kind": "encode", "what": "factors", "values": values})
+    _, (code, _, pixels) = ask(explorer, {"kind": "encode", "what": "factors", "values": values})
     picture = render(np.array(values))
     assert pixels == picture.tobytes()
     mu, _ = encode_images(model, picture[None])
@@ -134,7 +136,7 @@ def test_a_photo_is_aligned_by_its_eyes_and_encoded(model):
     assert reply["kind"] == "preview"
     assert len(preview) == reply["width"] * reply["height"] * 3
     eyes = [[190 / 300, 150 / 400], [100 / 300, 160 / 400]]  # in the wrong order
-    reply, (code, pixels) = ask(explorer, {"kind": "encode", "what": "photo", "eyes": eyes})
+    reply, (code, _, pixels) = ask(explorer, {"kind": "encode", "what": "photo", "eyes": eyes})
     aligned = np.frombuffer(pixels, np.uint8).reshape(64, 64, 3)
     mu, _ = encode_images(model, aligned[None])
     np.testing.assert_array_equal(np.frombuffer(code, "<f4"), mu[0])

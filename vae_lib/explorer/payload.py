@@ -1,5 +1,6 @@
 """What an explorer tells its page: subjects, the face to begin with, galleries, decoder weights."""
 
+import base64
 import copy
 import hashlib
 import warnings
@@ -84,10 +85,11 @@ class Subject:
             self.betas = tuple(table_betas(self.model.beta_range).tolist())
             self.first_beta = gallery_beta(self.model)
 
-    def codes(self, images: np.ndarray) -> np.ndarray:
-        """Posterior means (n, 1, latent_size); of a network for every β (n, b, latent_size)."""
+    def posteriors(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """mu and logvar (n, 1, latent_size); of a network for every β (n, b, latent_size)."""
         told: Any = self.betas or (None,)
-        return np.stack([encode_images(self.model, images, beta=b)[0] for b in told], axis=1)
+        mu, logvar = zip(*(encode_images(self.model, images, beta=b) for b in told), strict=True)
+        return np.stack(mu, axis=1), np.stack(logvar, axis=1)
 
 
 _models: weakref.WeakValueDictionary[bytes, VAE] = weakref.WeakValueDictionary()
@@ -164,7 +166,7 @@ def opening_of(subjects: Sequence[Subject], faces: Faces | None) -> dict[str, An
         return {}
     codes, errors = [], np.zeros(len(images))
     for subject in subjects:
-        mu, first = subject.codes(images), subject.first_beta
+        (mu, _), first = subject.posteriors(images), subject.first_beta
         shown = mu[:, subject.betas.index(first) if first else 0]
         wrong = decode_images(subject.model, shown, beta=first).astype(np.float32) - images
         codes.append(mu)
@@ -255,6 +257,30 @@ def encoder_weights(model: VAE) -> bytes:
     return flat(single).astype("<f4").tobytes() + flat(half).astype("<f2").tobytes()
 
 
+def encoder_script(model: VAE) -> tuple[str, str]:
+    """The encoder as a script beside a page: the file's name, and its text.
+
+    A page from the disk may fetch nothing, but may load a script. This one puts the weights, in
+    Base64, where the explorer looks for them.
+    """
+    weights = encoder_weights(model)
+    digest = _digest(weights)
+    text = base64.b64encode(weights).decode()
+    return f"{digest}.js", f'globalThis[Symbol.for("vae_lib encoders")].{digest} = "{text}";\n'
+
+
+def _digest(weights: bytes) -> str:
+    return "e" + hashlib.sha256(weights).hexdigest()[:12]
+
+
+def _encoder_digest(model: VAE) -> str:
+    """What an encoder is found by; "" of one that no page can run."""
+    try:
+        return _digest(encoder_weights(model))
+    except InputError:
+        return ""
+
+
 class DecoderWeights(anywidget.AnyWidget):
     """What a page needs to decode without a kernel; explorers on one page share it per model."""
 
@@ -273,7 +299,12 @@ def share(subject: Subject) -> DecoderWeights:
     digest = hashlib.sha256(half).hexdigest()[:12]
     size, kl, gallery = subject.config.latent_size, subject.kl, subject.gallery
     key = hashlib.sha256(half + b"" if kl is None else half + kl.tobytes()).hexdigest()
-    key += subject.name + (hashlib.sha256(gallery.mu.tobytes()).hexdigest() if gallery else "")
+    encoder = _encoder_digest(subject.model)
+    key += (
+        encoder
+        + subject.name
+        + (hashlib.sha256(gallery.mu.tobytes()).hexdigest() if gallery else "")
+    )
     if key in _shared and _shared[key].comm is not None:
         return _shared[key]
     _shared[key] = DecoderWeights(
@@ -283,6 +314,7 @@ def share(subject: Subject) -> DecoderWeights:
             "latent_size": size,
             "image_size": subject.config.image_size,
             "channels": list(subject.config.channels),
+            "encoder": encoder,
             "order": _order(subject),
             "kl": None if kl is None else [round(float(value), 3) for value in kl],
             **_range_of(subject),

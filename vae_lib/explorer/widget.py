@@ -5,9 +5,7 @@ which pixels has this code (z → pixels), and which code has this picture (pict
 answers, on a published page, the browser decodes by itself from weights that travel with the page.
 """
 
-import hashlib
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from torch import nn
 
 from vae_lib.devices import choose_device, memory_as_sentence
 from vae_lib.errors import InputError
+from vae_lib.explorer.modules import BROWSER, browser_module
 from vae_lib.explorer.page import page_of, write_page
 from vae_lib.explorer.payload import (
     Subject,
@@ -38,47 +37,10 @@ from vae_lib.faces.dataset import Faces
 from vae_lib.latent import decode_images
 from vae_lib.model import VAE
 
-BROWSER = Path(__file__).parent / "browser"
-# Each module imports only from modules before it.
-MODULES = (
-    "numbers",
-    "decoder",
-    "encoder",
-    "crop",
-    "state",
-    "sources",
-    "pictures",
-    "dom",
-    "names",
-    "controller",
-    "place",
-    "photo",
-    "previews",
-    "play",
-    "map",
-    "rate",
-    "parts",
-    "view",
-)
 REACH = 3.0  # sliders end at ± this many standard deviations of the prior
 STEP = 0.05
 PREVIEW_SIDE = 360
 LONGEST_NAME = 40  # characters, of a dimension
-
-
-def join_modules(paths: Iterable[Path]) -> str:
-    """Modules as one: a page on the disk can import no other file."""
-    texts = [path.read_text(encoding="utf-8") for path in paths]
-    imports, exports = r"^import \{[^}]*\} from .*\n", r"^export (?!default)"
-    text = re.sub(f"{imports}|{exports}", "", "\n".join(texts), flags=re.MULTILINE)
-    # Of letters beyond Latin 1 a single one would make a browser keep the whole text twice as wide.
-    return re.sub(r"[^\0-\xff]", lambda letter: f"\\u{{{ord(letter[0]):x}}}", text)
-
-
-def browser_module(*more: str) -> str:
-    """The modules of ``browser/`` as one, with their digest."""
-    text = join_modules(BROWSER / f"{name}.mjs" for name in MODULES + more)
-    return text.replace("DIGEST", hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
 @memory_as_sentence('explore with device="cpu"')
@@ -382,10 +344,11 @@ class Explorer(anywidget.AnyWidget):
         return {"kind": "pixels"}, pixels
 
     def _on_encode(self, content, buffers):
-        """A face of the dataset, the uploaded photo, or true factors → a code of every model."""
+        """A face of the dataset, the photo, or true factors → mu, then logvar, of every model."""
         name, image = getattr(self, f"_image_of_{content['what']}")(content)
-        codes = [subject.codes(image[None]).astype("<f4").tobytes() for subject in self._subjects]
-        return {"kind": "codes", "id": name}, [*codes, image.tobytes()]
+        told = zip(*(subject.posteriors(image[None]) for subject in self._subjects), strict=True)
+        mu, logvar = ([one.astype("<f4").tobytes() for one in each] for each in told)
+        return {"kind": "codes", "id": name}, [*mu, *logvar, image.tobytes()]
 
     def _on_views(self, content, buffers):
         """A page tells how many views of this explorer it shows."""

@@ -22,7 +22,7 @@ from PIL import Image
 from vae_lib.disentanglement import factor_entropies, mutual_information
 from vae_lib.disentanglement.codes import BINS, to_levels
 from vae_lib.errors import InputError
-from vae_lib.explorer.widget import BROWSER, join_modules
+from vae_lib.explorer.modules import BROWSER, join_modules
 from vae_lib.latent import decode_images
 from vae_lib.model import VAE, in_eval_mode
 

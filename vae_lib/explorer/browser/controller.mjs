@@ -2,8 +2,8 @@
 
 import { bytesOf, soon } from "./numbers.mjs";
 import {
-  GRAIN, History, atBeta, betaOf, codeOf, decodeState, encodeState, initialState, keyOf, makeWorld, position,
-  stretch,
+  GRAIN, History, atBeta, betaOf, codeOf, decodeState, encodeState, initialState, keyOf, logvarOf, makeWorld,
+  position, stretch,
 } from "./state.mjs";
 import { Names } from "./names.mjs";
 import { Kernel, PATIENCE, leaveDecoders, sharedDecoder, withAlpha } from "./sources.mjs";
@@ -230,10 +230,15 @@ export class Controller {
       content.values = question.values.map((v, i) => factors[i].low + (v / 1000) * (factors[i].high - factors[i].low));
     return this.kernel.ask({ ...content, kind: "encode" });
   }
+  /** What an answer holds: mu of every model, logvar of every model, and the picture. */
+  told(buffers) {
+    const count = this.carriers.length;
+    const [codes, logvars] = [0, count].map((from) => this.codesIn(buffers.slice(from, from + count)));
+    return { codes, logvars, original: withAlpha(buffers.at(-1)) };
+  }
   remember(start, buffers) {
     const { known } = this.world;
-    const codes = this.codesIn(buffers.slice(0, -1));
-    known.set(keyOf(start), { codes, original: withAlpha(buffers.at(-1)) });
+    known.set(keyOf(start), this.told(buffers));
     if (known.size <= 64) return;
     const { past, present, future } = this.history;
     const used = new Set([...past, present, ...future].flatMap(({ start, end }) => [keyOf(start), keyOf(end)]));
@@ -246,6 +251,18 @@ export class Controller {
     } catch (error) {
       this.complain(error.silent ? "The kernel does not answer, so that this face cannot be encoded now. It may be busy with another cell." : error.message);
     }
+  }
+  /** The leading model's posterior of the starting face, where it is known. */
+  get posterior() {
+    const { start, lead } = this.state;
+    const beta = this.betaOf();
+    const logvar = logvarOf(this.world, start, lead, beta);
+    return logvar && { mu: codeOf(this.world, { ...start, draw: undefined }, lead, beta), logvar };
+  }
+  /** The starting face anew, drawn from its posterior; without a seed its mean. */
+  drawn(draw) {
+    const { draw: _, ...start } = this.state.start;
+    this.act({ type: "start", start: draw === undefined ? start : { ...start, draw } });
   }
   surprise() {
     return this.begin("start", { kind: this.drawsFrom, seed: Math.floor(Math.random() * 2 ** 32) });
@@ -274,8 +291,8 @@ export class Controller {
     known.set(keyOf(start), { ...found, asked: true });
     try {
       const { buffers } = await this.encode({ kind: "face", id });
-      known.set(keyOf(start), { ...known.get(keyOf(start)), original: withAlpha(buffers.at(-1)) });
-      this.tell("frames");
+      known.set(keyOf(start), { ...known.get(keyOf(start)), ...this.told(buffers), asked: true });
+      this.tell("state");
     } catch {
       // These faces do not have it: there is no original to show.
     }

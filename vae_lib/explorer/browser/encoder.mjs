@@ -1,8 +1,8 @@
 // The encoder: plain loops, since a photo is encoded once where a slider decodes a face many times.
+// createEncoder also runs in a worker, which gets it as text: but for bytesOf and floatsFromHalf it
+// uses nothing from outside.
 
-import { bytesOf, floatsFromHalf } from "./numbers.mjs";
-
-const EPS = 1e-5; // of BatchNorm, as in PyTorch
+import { bytesFrom, bytesOf, floatsFromHalf } from "./numbers.mjs";
 
 /**
  * The encoder of vae_lib.model.VAE, its BatchNorm folded here.
@@ -15,15 +15,20 @@ const EPS = 1e-5; // of BatchNorm, as in PyTorch
  * @returns RGB (Uint8Array, channels last), β → { mu, logvar }
  */
 export function createEncoder({ latent_size, image_size, channels, beta_range }, bytes) {
+  const EPS = 1e-5; // of BatchNorm, as in PyTorch
   const widths = [3, ...channels];
   const sum = (numbers) => numbers.reduce((total, n) => total + n, 0);
   const gated = beta_range ? 2 * (sum(channels) + 2 * latent_size) : 0;
   const singles = 4 * sum(channels) + 2 * latent_size + gated;
   const all = bytesOf(bytes);
+  const smallest = image_size >> channels.length;
+  const features = widths.at(-1) * smallest ** 2;
+  const halves = sum(channels.map((outputs, l) => 16 * widths[l] * outputs)) + 2 * latent_size * features;
+  if (all.length !== 4 * singles + 2 * halves) throw new Error("The encoder in this page is damaged.");
   const single = new Float32Array(all.slice(0, 4 * singles).buffer);
   const half = floatsFromHalf(all.subarray(4 * singles));
   if (![single, half].every((numbers) => numbers.every(Number.isFinite)))
-    throw new Error("the encoder's weights are not all finite numbers; train the model again with a smaller learning rate.");
+    throw new Error("The encoder's weights are not all finite numbers; train the model again with a smaller learning rate.");
   const taker = (from) => {
     let used = 0;
     return (count) => from.subarray(used, (used += count));
@@ -40,8 +45,6 @@ export function createEncoder({ latent_size, image_size, channels, beta_range },
         for (let k = 0; k < 16; k++) weights[(k * inputs + i) * outputs + o] = factor[o] * kernel[at++];
     return { inputs, outputs, weights, bias: bias.map((value, o) => value - factor[o] * mean[o]) };
   });
-  const smallest = image_size >> channels.length;
-  const features = widths.at(-1) * smallest ** 2;
   const heads = [0, 1].map(() => ({ bias: next(latent_size), weights: nextHalf(latent_size * features) }));
   const gates = beta_range ? [...channels, latent_size, latent_size].map((n) => [next(n), next(n)]) : [];
 
@@ -87,4 +90,60 @@ export function createEncoder({ latent_size, image_size, channels, beta_range },
     );
     return { mu, logvar };
   };
+}
+
+/** What a worker does, and where there is none the page: pixels, βs → a code for each. */
+function encodeAll(createEncoder, [spec, bytes, pixels, betas]) {
+  const encode = createEncoder(spec, bytes);
+  return betas.map((beta) => encode(pixels, beta));
+}
+
+/** The same beside the page, which meanwhile goes on, in a worker of its own. */
+export async function encodeBeside(...task) {
+  const parts = [`const bytesOf = ${bytesOf};`, floatsFromHalf, createEncoder, encodeAll];
+  const source = `${parts.join("\n")}
+    onmessage = ({ data }) => {
+      try { postMessage({ codes: encodeAll(createEncoder, data) }); }
+      catch (error) { postMessage({ problem: error.message }); }
+    };`;
+  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  let worker;
+  try {
+    worker = new Worker(url);
+    const { codes, problem } = await new Promise((resolve) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = () => resolve({}); // some pages allow no workers
+      worker.postMessage(task);
+    });
+    if (problem) throw Object.assign(new Error(problem), { told: true });
+    if (codes) return codes;
+  } catch (error) {
+    if (error.told) throw error;
+  } finally {
+    worker?.terminate();
+    URL.revokeObjectURL(url);
+  }
+  return encodeAll(createEncoder, task);
+}
+
+// Scripts beside a page put encoders here, in Base64, and the page says where which scripts lie.
+const shelf = () => globalThis[Symbol.for("vae_lib encoders")];
+
+/** The encoder's weights: what came with the page, or a script beside it, read when first wanted; else null. */
+export async function encoderOf(carrier) {
+  const held = carrier.get("encoder");
+  if (held) return bytesOf(held);
+  const { encoder } = carrier.get("spec");
+  if (!shelf()?.those?.includes(encoder)) return null;
+  if (!shelf()[encoder])
+    await new Promise((resolve) => {
+      const script = document.createElement("script");
+      Object.assign(script, { src: `${shelf().at}${encoder}.js`, onload: resolve, onerror: resolve });
+      document.head.append(script);
+    });
+  try {
+    return bytesFrom(shelf()[encoder]);
+  } catch {
+    return null; // the script is gone, or not all of it is there
+  }
 }

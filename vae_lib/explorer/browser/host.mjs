@@ -1,13 +1,7 @@
 // A page of its own: what Jupyter's widget manager does elsewhere, for one explorer without a kernel.
 
+import { bytesFrom } from "./numbers.mjs";
 import { explorer } from "./view.mjs";
-
-const bytesFrom = (base64) => {
-  const letters = atob(base64);
-  const bytes = new Uint8Array(letters.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
-  return bytes;
-};
 
 /** A widget's traits as a controller wants them: got, set, and told of when they change. */
 export class PageModel {

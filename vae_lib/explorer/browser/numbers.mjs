@@ -29,6 +29,14 @@ export const bytesOf = (data) =>
     ? new Uint8Array(data)
     : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
+/** The bytes that Base64 tells. */
+export const bytesFrom = (base64) => {
+  const letters = atob(base64);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+};
+
 /** IEEE half precision, little-endian bytes, to float32. */
 export function floatsFromHalf(bytes) {
   const half = new Uint16Array(new Uint8Array(bytes).buffer); // a copy: halves must be aligned

@@ -4,6 +4,7 @@ import { clamp, decimals, norm, soon } from "./numbers.mjs";
 import { NOTCHES, OCTAVE, codeOf } from "./state.mjs";
 import { LARGE, difference, drawn, gif, pngOf, sideBySide } from "./pictures.mjs";
 import { renamable } from "./names.mjs";
+import { posteriorLine, showSpread } from "./posterior.mjs";
 import { PADLOCK, button, h, oneStop, ownSlider, paint, section, unique } from "./dom.mjs";
 
 const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // until it is decoded
@@ -193,9 +194,11 @@ function chooser(controller, target, none) {
 
 export function startPart(controller) {
   const { element, update } = chooser(controller, "start");
+  const line = posteriorLine(controller);
+  element.firstElementChild.after(line.element);
   const part = section("Start from", true, element);
   part.classList.add("ve-start");
-  return { element: part, update };
+  return { element: part, update: (what) => (update(what), line.update(what)) };
 }
 
 export function dimensionsPart(controller, previews, shown) {
@@ -224,6 +227,7 @@ export function dimensionsPart(controller, previews, shown) {
     const { order, label } = world.models[controller.state.lead];
     const kl = controller.klOf();
     linked.textContent = `These are the dimensions of ${label}; the circle before a model’s name takes another. Linked by rank: the strongest of one model moves with the strongest of the others.`;
+    const { posterior } = controller;
     for (const { rank, range, name, small, zero, show, stretch } of rows) {
       const d = order[rank];
       const given = controller.names.of(controller.state.lead, d);
@@ -239,6 +243,8 @@ export function dimensionsPart(controller, previews, shown) {
       const value = controller.valueOf(rank);
       stretch(Math.max(3, Math.ceil(Math.abs(value))));
       show(value);
+      if (posterior) showSpread(range, posterior.mu[d], Math.exp(posterior.logvar[d] / 2));
+      else showSpread(range);
     }
   };
   const fill = (box, from, to) => {

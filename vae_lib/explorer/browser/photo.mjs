@@ -1,10 +1,12 @@
 // A photo of the learner's own: chosen, its eyes marked, encoded by the kernel or by the page.
 
 import { bytesOf, clamp } from "./numbers.mjs";
-import { createEncoder } from "./encoder.mjs";
-import { alignPhoto } from "./crop.mjs";
+import { encodeBeside, encoderOf } from "./encoder.mjs";
+import { FACE_SIDE, alignPhoto } from "./crop.mjs";
 import { withAlpha } from "./sources.mjs";
 import { h, section } from "./dom.mjs";
+import { camera } from "./camera.mjs";
+import { posteriorLine } from "./posterior.mjs";
 
 const PART = 1_000_000; // bytes of a photo per message: servers refuse messages that are too long
 const LARGEST = 50; // million pixels, as in vae_lib.explorer.photo
@@ -12,24 +14,28 @@ const SIDES = [1600, 360]; // a photo's longer side at most, and its preview's
 
 /** A photo as ImageData, upright and no larger than is of use, and its preview. */
 async function readHere(file) {
-  let bitmap;
+  const image = new Image(); // which tells its size before it is decoded
+  const url = URL.createObjectURL(file);
   try {
-    bitmap = await createImageBitmap(file);
-  } catch {
-    throw new Error("This browser cannot read the file as a picture; choose a JPEG or a PNG.");
+    await new Promise((resolve, reject) => Object.assign(image, { onload: resolve, onerror: reject, src: url }));
+    const sizes = [image.naturalWidth, image.naturalHeight];
+    const millions = (sizes[0] * sizes[1]) / 1e6;
+    if (millions > LARGEST) throw Object.assign(new Error(`This photo has ${Math.round(millions)} million pixels; at most ${LARGEST} million can be read. Make it smaller first.`), { told: true });
+    return SIDES.map((side) => {
+      const scale = Math.min(1, side / Math.max(...sizes));
+      const [width, height] = sizes.map((length) => Math.max(1, Math.round(scale * length)));
+      const context = h("canvas", { width, height }).getContext("2d");
+      context.fillStyle = "#fff"; // behind transparent parts
+      context.fillRect(0, 0, width, height);
+      context.imageSmoothingQuality = "high";
+      context.drawImage(image, 0, 0, width, height);
+      return context.getImageData(0, 0, width, height);
+    });
+  } catch (error) {
+    throw error.told ? error : new Error("This browser cannot read the file as a picture; choose a JPEG or a PNG.");
+  } finally {
+    URL.revokeObjectURL(url);
   }
-  const millions = (bitmap.width * bitmap.height) / 1e6;
-  if (millions > LARGEST) throw new Error(`This photo has ${Math.round(millions)} million pixels; at most ${LARGEST} million can be read. Make it smaller first.`);
-  return SIDES.map((side) => {
-    const scale = Math.min(1, side / Math.max(bitmap.width, bitmap.height));
-    const [width, height] = [bitmap.width, bitmap.height].map((length) => Math.max(1, Math.round(scale * length)));
-    const context = h("canvas", { width, height }).getContext("2d");
-    context.fillStyle = "#fff"; // behind transparent parts
-    context.fillRect(0, 0, width, height);
-    context.imageSmoothingQuality = "high";
-    context.drawImage(bitmap, 0, 0, width, height);
-    return context.getImageData(0, 0, width, height);
-  });
 }
 
 export function photoPart(controller) {
@@ -39,7 +45,7 @@ export function photoPart(controller) {
   const canvas = h("canvas", { class: "ve-photo", tabindex: 0, role: "application", "aria-label": "Your photo", hidden: true });
   const hint = h("p", { class: "ve-note", role: "status" });
   const file = h("input", { type: "file", accept: "image/*", "aria-label": "Choose a photo", onchange: () => upload(file.files[0]) });
-  const here = controller.carriers.every((carrier) => carrier.get("encoder"));
+  let encoders; // of every model, where this page has them
   let photo; // where the page encodes
   let preview;
   let cursor = [0.35, 0.4];
@@ -71,15 +77,16 @@ export function photoPart(controller) {
     const { width, height } = answer.content;
     return new ImageData(withAlpha(answer.buffers[0]), width, height);
   };
-  /** What the kernel would answer: a code of every model, of some at every β, and the pixels. */
-  const encodeHere = () => {
+  /** What the kernel would answer: mu and logvar of every model, of some at every β, and the pixels. */
+  const encodeHere = async () => {
     const pixels = alignPhoto(photo, eyes);
-    const codes = controller.carriers.map((carrier, m) => {
-      const encode = createEncoder(carrier.get("spec"), carrier.get("encoder"));
+    const codes = [];
+    for (const [m, carrier] of controller.carriers.entries()) {
       const betas = controller.world.models[m].rate?.betas ?? [undefined];
-      return bytesOf(Float32Array.from(betas.flatMap((beta) => [...encode(pixels, beta).mu])));
-    });
-    return [...codes, pixels];
+      codes.push(await encodeBeside(carrier.get("spec"), encoders[m], pixels, betas));
+    }
+    const all = (name) => codes.map((one) => bytesOf(Float32Array.from(one.flatMap((code) => [...code[name]]))));
+    return [...all("mu"), ...all("logvar"), pixels];
   };
   const show = () => {
     const context = canvas.getContext("2d");
@@ -96,10 +103,10 @@ export function photoPart(controller) {
     };
     for (const eye of eyes) ring(eye, "#ffd54a");
     if (document.activeElement === canvas && eyes.length < 2) ring(cursor, "#ffffff");
-    hint.textContent = ["Click on one eye, or move the ring with the arrow keys and press Enter.", "Now the other eye.", "Aligned. Click again to mark the eyes anew."][eyes.length];
+    hint.textContent = ["Click on one eye, or move the ring with the arrow keys and press Enter. Of several people, choose one.", "Now the other eye of the same face.", "Aligned. Click again to mark the eyes anew."][eyes.length];
     canvas.setAttribute("aria-label", `Your photo. ${hint.textContent} The ring is at ${Math.round(100 * cursor[0])} % from the left, ${Math.round(100 * cursor[1])} % from the top.`);
   };
-  const markEye = (eye) => {
+  const markEye = async (eye) => {
     if (eyes.length === 2) eyes = [];
     eyes.push(eye);
     cursor = [clamp(1 - eye[0], 0, 1), eye[1]]; // the other eye is about there
@@ -107,7 +114,8 @@ export function photoPart(controller) {
     if (eyes.length === 2) {
       const id = ++count;
       try {
-        if (photo) controller.remember({ kind: "photo", id }, encodeHere());
+        if (photo) controller.remember({ kind: "photo", id }, await encodeHere());
+        if (id !== count) return; // the eyes were marked anew meanwhile
       } catch (error) {
         return controller.complain(error.message);
       }
@@ -128,17 +136,47 @@ export function photoPart(controller) {
     show();
   });
   for (const event of ["focus", "blur"]) canvas.addEventListener(event, () => preview && show());
+  const cam = camera(upload, (text) => controller.complain(text));
+  const line = posteriorLine(controller);
+  const bars = h("p", { class: "ve-note" }, "On every latent slider, this face’s posterior: a bar of μ ± σ, before the prior’s 0 ± 1 (pale). Where the two agree, the model says nothing about this face.");
   const alone = h("p", { class: "ve-note" }, "This page has no encoder, which a photo needs. A page with one is written by vae explore --with-encoder, or by explorer.save(path, with_encoder=True) in a notebook of the course.");
   const where = h("span", {});
   const body = h("div", {},
-    h("p", { class: "ve-note" }, "Choose a photo and mark the eyes of one face; it is turned and cropped as CelebA’s faces are. ", where),
-    file, canvas, hint);
+    h("p", { class: "ve-note" }, "Choose a photo, paste one or drop it here, and mark the eyes of one face; it is turned and cropped as CelebA’s faces are. ", where),
+    h("div", { class: "ve-line" }, file, ...cam.buttons),
+    cam.video, canvas, hint, line.element, bars);
   const element = section("Your own photo", false, alone, body);
-  const update = (what) => {
-    if (what !== "kernel") return;
-    alone.hidden = here || kernel.mode === "there";
-    where.textContent = kernel.mode === "there" ? "It goes to your own kernel only, stays in its memory, and is never saved." : "It does not leave this page, and is never saved.";
-    body.hidden = !alone.hidden;
+  const offered = ({ files }) => [...(files ?? [])].find(({ type }) => type.startsWith("image/")) ?? files?.[0];
+  const wanted = (event, transfer) => {
+    const found = !body.hidden && offered(transfer);
+    if (!found) return;
+    event.preventDefault();
+    upload(found);
   };
-  return { element, update };
+  element.addEventListener("paste", (event) => wanted(event, event.clipboardData));
+  element.addEventListener("drop", (event) => wanted(event, event.dataTransfer));
+  element.addEventListener("dragover", (event) => body.hidden || event.preventDefault());
+  /** Without a kernel the page's own encoders are looked for, once somebody looks in here. */
+  const look = async () => {
+    const there = kernel.mode === "there";
+    if (!there && !encoders && element.open) {
+      hint.textContent = "Reading the encoder …";
+      encoders = [];
+      const sized = controller.carriers.every((carrier) => carrier.get("spec").image_size === FACE_SIDE);
+      encoders = sized ? await Promise.all(controller.carriers.map(encoderOf)) : [null];
+      hint.textContent = "";
+      return look();
+    }
+    alone.hidden = there || !encoders || encoders.every(Boolean);
+    body.hidden = !alone.hidden;
+    if (body.hidden) cam.stop();
+    where.textContent = there ? "It goes to your own kernel only, stays in its memory, and is never saved." : "It does not leave this page, and is never saved.";
+  };
+  element.addEventListener("toggle", () => (element.open ? look() : cam.stop()));
+  const update = (what) => {
+    line.update(what);
+    if (what === "state") bars.hidden = !controller.posterior;
+    if (what === "kernel") look();
+  };
+  return { element, update, end: cam.stop };
 }

@@ -1,7 +1,8 @@
 // The state, its history and its text.
 //
 // A state is plain, immutable and made of whole numbers, so that its text is exact:
-//   start, end  where the face begins and, if an end is chosen, where the way leads
+//   start, end  where the face begins and, if an end is chosen, where the way leads; with `draw`, the
+//               seed of a draw from the posterior of that face
 //   t, way      how far along, 0 … 100, and "linear" or "spherical"
 //   amounts     attribute → steps of 1/20 of its direction
 //   locks       attributes that the others must not move, sorted
@@ -91,7 +92,8 @@ export class History {
   }
 }
 
-export const keyOf = (start) => JSON.stringify(start);
+/** What a start, or a state, is told by; all draws from one posterior have the same. */
+export const keyOf = (start) => JSON.stringify(start && { ...start, draw: undefined });
 
 /** A draw from a Gaussian, from one of N(0, I): mean + L ε, with L's rows below one another. */
 const drawnFrom = ({ mean, chol }, noise) => mean.map((value, i) => value + dot(chol[i], noise));
@@ -112,11 +114,22 @@ export function atBeta(betas, table, beta) {
   return typeof below === "number" ? blend(below, above) : below.map((value, d) => blend(value, above[d]));
 }
 
+/** Of a picture that was encoded for this page, log σ² of its posterior; else undefined. */
+export function logvarOf(world, start, m, beta) {
+  const { rate } = world.models[m];
+  const found = world.known.get(keyOf(start))?.logvars?.[m];
+  return rate && found ? atBeta(rate.betas, found, beta) : found;
+}
+
 /** The code of a start for one model, or undefined where only the kernel knows and has not told. */
 export function codeOf(world, start, m, beta) {
   const { rate } = world.models[m];
   const found = kept(world, start, m);
-  return rate && Array.isArray(found) ? atBeta(rate.betas, found, beta) : found;
+  const mu = rate && Array.isArray(found) ? atBeta(rate.betas, found, beta) : found;
+  const logvar = start.draw !== undefined && logvarOf(world, start, m, beta);
+  if (!mu || !logvar) return mu;
+  const noise = seededNormal(start.draw, mu.length);
+  return mu.map((mean, d) => mean + Math.exp(logvar[d] / 2) * noise[d]);
 }
 
 /** A code, or of a network for every β one for each that is kept. */
@@ -232,9 +245,9 @@ function reader(letters) {
 /** A state as text of at most 400 characters, or null where so few cannot tell it. */
 export function encodeState(world, state) {
   const { latent, models, attributes } = world;
-  const own = (start) => start?.kind === "photo";
+  const own = (start) => start?.kind === "photo" || start?.draw !== undefined;
   if (own(state.start) || own(state.end)) {
-    // Neither a photo nor its name can be shared, but the code that the sliders made of it can.
+    // No photo can be shared, but the code that the sliders made of it, or of a draw, can.
     const z = models.length === 1 && position(world, state, 0);
     if (!z) return null;
     const values = Array.from(z, (value) => whole(value * GRAIN, MOST));

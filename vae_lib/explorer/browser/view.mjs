@@ -41,6 +41,7 @@ async function render({ model, el }, controller) {
   const faces = add(facesPart(controller));
   const chooser = add(startPart(controller));
   const toolbar = toolbarPart(controller, root);
+  const photo = photoPart(controller);
   const controls = h(
     "div",
     { class: "ve-controls" },
@@ -51,7 +52,7 @@ async function render({ model, el }, controller) {
     world.latent > 1 ? add(mapPart(controller)) : null,
     world.factors.length ? add(factorsPart(controller)) : null,
     add(wayPart(controller, previews)),
-    add(photoPart(controller)),
+    add(photo),
     add(keepPart(controller)),
   );
   const live = h("div", { class: "ve-hidden", "aria-live": "polite" });
@@ -89,6 +90,7 @@ async function render({ model, el }, controller) {
     stand.end();
     previews.end();
     toolbar.end();
+    photo.end();
     root.remove();
   };
 }
