@@ -58,6 +58,7 @@ def fragments() -> dict[str, str]:
         "departures": departures(),
         "departures_changed": departures_changed(),
         "departures_judged": departures_judged(),
+        "without_labels": without_labels(),
         "api": api(),
         "cards": "\n".join(card(name) for name in report.shipped()),
     } | {name: picture(name) for name in FIGURES}
@@ -110,6 +111,22 @@ def departures_judged() -> str:
         rows[-1].append(f"{right['right']} of {right['of']}")
     heads = ["variant", "rank correlation, 13 factors", "8 factors still in at 16", "in or out"]
     return table(heads, rows)
+
+
+def without_labels() -> str:
+    """UDR of five runs of one β beside scores that need labels, and how their orders agree."""
+    told = _prediction("udr")
+    names = {"udr": "UDR", "mig": "MIG", "sap": "SAP", "dci_disentanglement": "DCI", "kl": "KL"}
+    rows = [
+        [run.rsplit("_", 1)[1]]
+        + [f"{told[n][i]:.1f}" if n == "kl" else f"{told[n][i]:.3f}" for n in names]
+        for i, run in enumerate(told["runs"])
+    ]
+    agree = told["rank_correlation_with_udr"]
+    rows.append(
+        ["rank correlation with UDR", "", *(f"{agree[n]:.1f}" for n in names if n != "udr")]
+    )
+    return table(["seed", *names.values()], rows)
 
 
 def measured_on(found: dict[str, Any]) -> str:

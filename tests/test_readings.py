@@ -421,3 +421,26 @@ def test_what_the_network_for_every_beta_gained_at_the_constant_rate_is_what_its
     assert (round(100 * min(gains)), round(100 * max(gains))) == (2, 3)
     assert "the gain was 2 to 3 %" in " ".join(cell(3, "09c").split())
     assert f"½ ln 20 = {np.log(20) / 2:.1f} nats" in " ".join(cell(3, "07a").split())
+
+
+def test_what_results_say_of_udr_is_what_its_five_runs_say():
+    from itertools import permutations
+
+    from scipy.stats import spearmanr
+
+    from vae_lib.disentanglement import udr
+    from vae_lib.study.codes import load_codes
+
+    folder = ROOT / "results" / "prediction"
+    told = json.loads((folder / "udr.json").read_text())
+    runs = [json.loads((folder / f"{name}.json").read_text()) for name in told["runs"]]
+    codes = [load_codes(folder / f"{name}.npz").mu for name in told["runs"]]
+    found = udr(codes, [np.array(run["kl_per_dimension"]) for run in runs])
+    np.testing.assert_allclose(found, told["udr"], rtol=1e-6)
+    agree = {n: spearmanr(found, told[n]).statistic for n in ("sap", "dci_disentanglement", "mig")}
+    assert (
+        round(agree["sap"], 1) == round(agree["dci_disentanglement"], 1) == 0.9 > agree["mig"] + 0.5
+    )
+    orders = [spearmanr(range(5), order).statistic for order in permutations(range(5))]
+    assert sum(rank > 0.9 - 1e-9 for rank in orders) == 5
+    assert "5 of the 120 orders" in (ROOT / "book" / "results.md").read_text(encoding="utf-8")
