@@ -214,3 +214,19 @@ def test_marks_that_make_no_face_get_the_kernels_sentence(eyes, sentence, tmp_pa
       try {{ alignPhoto(photo, eyes); }} catch (error) {{ console.log(error.message); }}"""
     told = node(script, tmp_path).strip()
     assert told.replace(" %", "%") == str(refused.value)
+
+
+def test_layers_of_ones_own_in_the_place_of_vaes_are_told_apart(model):
+    from torch import nn
+
+    before = torch.get_rng_state()
+    own = VAE(model.config)
+    own.encoder = nn.Sequential(nn.Conv2d(3, own.innermost[0], 16, stride=16), nn.ReLU())
+    torch.set_rng_state(before)
+    with pytest.raises(InputError, match="VAE encodes in a way of its own"):
+        encoder_weights(own)
+    assert explore(own).labels  # its decoder is VAE's
+    assert torch.equal(torch.get_rng_state(), before)  # an explorer draws nothing
+    own.decoder[0][2] = nn.ReLU()
+    with pytest.raises(InputError, match="VAE decodes in a way of its own"):
+        explore(own)

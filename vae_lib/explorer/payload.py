@@ -100,7 +100,7 @@ def _shared_model(model: VAE, device: torch.device) -> VAE:
 
     A cell that is run ten times would otherwise hold three models thirty times.
     """
-    digest = hashlib.sha256(f"{model.config} {device}".encode())
+    digest = hashlib.sha256(f"{model.config} {device} {type(model)} {model}".encode())
     for name, value in model.state_dict().items():
         digest.update(f"{name} {value.dtype}".encode())
         digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
@@ -175,6 +175,13 @@ def opening_of(subjects: Sequence[Subject], faces: Faces | None) -> dict[str, An
     return {"id": str(ids[best]), "codes": [mu[best].astype("<f4").tobytes() for mu in codes]}
 
 
+def _built_as_vae(model: VAE, *parts: str) -> bool:
+    """Whether these layers are those that `VAE` makes: somebody's own may stand in their place."""
+    with torch.device("meta"):  # takes no memory, and draws nothing
+        plain = VAE(model.config)
+    return all(repr(getattr(model, part)) == repr(getattr(plain, part)) for part in parts)
+
+
 def decoder_weights(model: VAE) -> np.ndarray:
     """The decoder as the browser wants it: BatchNorm folded into the convolutions, float16.
 
@@ -188,7 +195,8 @@ def decoder_weights(model: VAE) -> np.ndarray:
         If the model decodes in another way than `VAE`, which is the only one that the page knows.
     """
     gated = isinstance(model, AnyBetaVAE)
-    if type(model).decode_logits not in (VAE.decode_logits, AnyBetaVAE.decode_logits):
+    known_way = type(model).decode_logits in (VAE.decode_logits, AnyBetaVAE.decode_logits)
+    if not (known_way and _built_as_vae(model, "from_z", "decoder")):
         name = type(getattr(model, "inner", model)).__name__
         raise InputError(
             f"{name} decodes in a way of its own, which a page cannot: the explorer shows models "
@@ -228,7 +236,8 @@ def encoder_weights(model: VAE) -> bytes:
         If the model encodes in another way than `VAE`, or its weights are not finite.
     """
     gated = isinstance(model, AnyBetaVAE)
-    if type(model).encode not in (VAE.encode, AnyBetaVAE.encode):
+    known_way = type(model).encode in (VAE.encode, AnyBetaVAE.encode)
+    if not (known_way and _built_as_vae(model, "encoder", "to_mu", "to_logvar")):
         name = type(getattr(model, "inner", model)).__name__
         raise InputError(
             f"{name} encodes in a way of its own, which a page cannot: save the page without its "
