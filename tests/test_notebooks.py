@@ -130,6 +130,7 @@ def test_every_figure_has_a_name_a_caption_and_an_alternative_text(notebook):
             assert len(described["caption"].split()) >= 5
             assert described["caption"].endswith(".")
             assert len(cell.metadata["mystnb"]["image"]["alt"].split()) >= 8
+            assert "explore(" not in cell.source  # the caption and its name would be given twice
     assert len(names) >= 5
     assert len(set(names)) == len(names)
 
