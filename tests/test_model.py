@@ -41,6 +41,11 @@ def test_each_conv_layer_halves_and_each_transposed_one_doubles():
     assert mu.shape == logvar.shape == (2, 128)
 
 
+def test_a_model_taken_for_a_pair_says_where_its_facts_are():
+    with pytest.raises(TypeError, match=r"the model itself.*model\.metadata"):
+        _model, _facts = VAE(VAEConfig(channels=(4, 8), latent_size=2))
+
+
 @pytest.mark.parametrize(
     ("size", "channels"), [(16, (4, 4, 4, 4)), (96, (4, 8, 8, 8)), (32, (4, 8))]
 )

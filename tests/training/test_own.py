@@ -137,6 +137,16 @@ def test_a_model_of_ones_own_is_trained_measured_and_walked_through(faces):
     assert decode_images(model, traverse(mu[0], 2, [-3, 0, 3])).shape == (3, 64, 64, 3)
 
 
+def test_a_model_of_ones_own_is_asked_for_its_size_once_and_not_by_each_look(monkeypatch):
+    model = mine()
+    looks, encode = [], model.encode
+    monkeypatch.setattr(model, "encode", lambda x: (looks.append(len(x)), encode(x))[1])
+    for _ in range(3):
+        assert decode_images(model, np.zeros((2, 5), np.float32)).shape == (2, 64, 64, 3)
+    assert looks == [1]  # one blank face
+    assert decode_images(Mine(7), np.zeros((2, 7), np.float32)).shape == (2, 64, 64, 3)
+
+
 def test_its_run_can_be_resumed_and_its_weights_loaded_with_a_model_like_it(faces, tmp_path):
     at_once = train(OWN, faces, tmp_path / "a", device="cpu", model=mine())
     train(replace(OWN, epochs=1), faces, tmp_path / "b", device="cpu", model=mine())

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -109,6 +110,12 @@ class VAE(nn.Module):
             nn.ConvTranspose2d(back[-1], 3, 4, stride=2, padding=1),
         )
 
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "A model is no pair. load_pretrained and load_weights give the model itself, whose "
+            "facts are in model.metadata: write model = load_pretrained(name)."
+        )
+
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
@@ -155,6 +162,10 @@ class VAE(nn.Module):
             return self.decode(z.to(self.device))
 
 
+# What was found of models of somebody's own, as long as they live: `unwrap` makes many a `Foreign`.
+_latent_sizes: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+
+
 class Foreign(VAE):
     """A model of somebody's own in the place of a `VAE`: `unwrap` makes one where it meets it.
 
@@ -173,9 +184,11 @@ class Foreign(VAE):
     def config(self) -> VAEConfig:  # type: ignore[override] # the VAE's is given, this one found
         """The size of its images, 64 where it does not say, and how many dimensions it answers."""
         size = getattr(self.inner, "image_size", VAEConfig.image_size)
-        with torch.no_grad(), eval_mode(self.inner):
-            mu, _ = self.inner.encode(torch.zeros(1, 3, size, size, device=self.device))
-        return VAEConfig(image_size=size, latent_size=mu.shape[1])
+        if self.inner not in _latent_sizes:
+            with torch.no_grad(), eval_mode(self.inner):
+                mu, _ = self.inner.encode(torch.zeros(1, 3, size, size, device=self.device))
+            _latent_sizes[self.inner] = mu.shape[1]
+        return VAEConfig(image_size=size, latent_size=_latent_sizes[self.inner])
 
     @property
     def conditions(self) -> tuple[str, ...]:
