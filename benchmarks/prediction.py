@@ -32,7 +32,7 @@ from vae_lib.config import VAEConfig
 from vae_lib.faces.synthetic import RENDERER, USUAL, Proportions, draw_factors, render
 from vae_lib.files import write_atomically
 from vae_lib.study import RESULTS
-from vae_lib.study.departure import NAMES, judge, observed_departure, price_curves
+from vae_lib.study.departure import NAMES, judge, observed_departure, p_in_words, price_curves
 
 LOOKS = {"usual": USUAL, "mouth": Proportions(mouth=1.5), "glasses": Proportions(glasses=0.5)}
 BETAS = {"usual": (1, 2, 4, 8, 16, 32, 64, 128), "mouth": (1, 2, 4, 8), "glasses": (1, 2, 4, 8)}
@@ -383,6 +383,10 @@ def told_at(prediction: dict, look: str, name: str, beta: float) -> float:
     return prediction["looks"][look]["stronger known"][name]["told_scaled"][f"{beta:g}"]
 
 
+def with_p_in_words(entry: dict) -> dict:
+    return entry | {"p": p_in_words(entry["p"])} if "p" in entry else entry
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -413,8 +417,9 @@ def main() -> int:
         print(json.dumps(found, indent=1))
     else:
         found = verdict(json.loads(PREDICTION.read_text()), outcomes(HERE))
-        write_atomically(VERDICT, (json.dumps(found, indent=1) + "\n").encode())
-        print(json.dumps(found, indent=1))
+        content = json.dumps(found, indent=1)
+        write_atomically(VERDICT, (content + "\n").encode())
+        print(json.dumps(json.loads(content, object_hook=with_p_in_words), indent=1))
     return 0
 
 

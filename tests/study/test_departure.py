@@ -1,6 +1,7 @@
 """When a factor leaves the code: the calculation on made-up pixels, the verdict on made-up runs."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from benchmarks.prediction import (
     LOOKS,
     PREDICTION,
     VERDICT,
+    main,
     outcomes,
     pack,
     runs,
@@ -28,6 +30,7 @@ from vae_lib.study.departure import (
     judge,
     levels,
     observed_departure,
+    p_in_words,
     price_curve,
 )
 
@@ -145,6 +148,17 @@ def test_a_verdict_tells_a_right_prediction_from_a_wrong_one():
     assert wrong["stronger known"]["all"]["spearman"] < -0.5
     key = "glasses: glasses at β = 8"
     assert right["interventions"][key]["pairs_as_predicted"] == 1
+
+
+def test_a_share_of_no_order_is_told_as_what_it_is(monkeypatch, capsys, tmp_path):
+    assert p_in_words(judge(range(9), range(9)).p) == "< 1/5,000"
+    assert p_in_words(67 / 5000) == "0.0134"
+    monkeypatch.setattr(sys, "argv", ["prediction.py", "judge"])
+    monkeypatch.setattr("benchmarks.prediction.VERDICT", tmp_path / "verdict.json")
+    assert main() == 0
+    printed = json.loads(capsys.readouterr().out)["stronger known"]
+    assert [printed[which]["p"] for which in ("all", "still in at 16")] == ["< 1/5,000", "0.0134"]
+    assert json.loads((tmp_path / "verdict.json").read_text()) == json.loads(VERDICT.read_text())
 
 
 def test_runs_are_each_once_and_every_price_comes_before_the_second_seed(tmp_path):

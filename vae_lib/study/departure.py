@@ -35,6 +35,7 @@ SMALLEST = 1 / 510  # no pixel's mean comes closer to 0 or 1: half a grey level
 VARIANCES = np.r_[1, np.exp(-np.linspace(0.02, 7, 30))]  # posterior variances of the curve
 PRICES = np.exp(np.linspace(np.log(0.05), np.log(2000), 1200))
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(7)  # Gauss–Hermite quadrature of the noise
+ORDERS = 5_000  # of the outcomes, drawn to see what chance correlates
 NEVER_IN = 0.1  # informativeness at β = 1 below which a factor counts as never in the code
 
 
@@ -241,8 +242,8 @@ class Judgement:
     high: float
     """Ends of the 95 % interval: percentiles over factors drawn with replacement."""
     p: float
-    """Share of 5,000 random orders of the outcomes that correlate as much or more, one-sided; 0
-    says no more than that it is below 1/5,000."""
+    """Share of `ORDERS` random orders of the outcomes that correlate as much or more, one-sided; of
+    a 0 see `p_in_words`."""
     factors: int
 
 
@@ -263,11 +264,20 @@ def judge(predicted: Sequence[float], outcome: Sequence[float]) -> Judgement:
     x, y = (np.unique(values, return_inverse=True)[1] for values in (x, y))  # infinity is a rank
     rng = np.random.default_rng(0)
     rows = rng.integers(0, len(x), (2000, len(x)))
-    shuffled = rng.permuted(np.tile(y, (5000, 1)), axis=1)
+    shuffled = rng.permuted(np.tile(y, (ORDERS, 1)), axis=1)
     found = float(_spearman(x[None], y[None])[0])
     low, high = np.percentile(_spearman(x[rows], y[rows]), [2.5, 97.5])
-    by_chance = float(np.mean(_spearman(np.tile(x, (5000, 1)), shuffled) >= found - 1e-12))
+    by_chance = float(np.mean(_spearman(np.tile(x, (ORDERS, 1)), shuffled) >= found - 1e-12))
     return Judgement(round(found, 12), float(low), float(high), by_chance, len(x))
+
+
+def p_in_words(p: float) -> str:
+    """A share of `ORDERS` random orders; where it is none of them, all that this says of p.
+
+    >>> p_in_words(0.0), p_in_words(0.0134)
+    ('< 1/5,000', '0.0134')
+    """
+    return f"{p:.4f}" if p else f"< 1/{ORDERS:,}"
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
