@@ -76,7 +76,9 @@ def folders(cache: Path) -> list[str]:
 
 def test_the_second_opening_decodes_nothing_and_gives_the_same(faces_folder, cache, monkeypatch):
     first = open_faces(faces_folder, cache=cache)
-    monkeypatch.setattr("vae_lib.faces.pictures.prepare_image", None)
+    monkeypatch.setattr(Image, "open", None)  # from here on no picture can be read
+    with pytest.raises(InputError, match="None of the 300 pictures can be read"):
+        open_faces(faces_folder, cache=cache / "another")
     second = open_faces(faces_folder, cache=cache)
     np.testing.assert_array_equal(first.images, second.images)
     assert second.ids.tolist() == first.ids.tolist()
@@ -165,7 +167,7 @@ def test_a_drive_that_does_not_answer_costs_no_cache(faces_folder, cache, monkey
         patch.setattr("vae_lib.faces.cache._sum_of", failing)
         with pytest.raises(InputError, match=r"Cannot read the prepared faces .*Input/output"):
             open_faces(faces_folder, cache=cache)
-    monkeypatch.setattr("vae_lib.faces.pictures.prepare_image", None)
+    monkeypatch.setattr(Image, "open", None)
     assert len(open_faces(faces_folder, cache=cache)) == COUNT
 
 
@@ -222,7 +224,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_decoded(
 ):
     usage = type("usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    monkeypatch.setattr("vae_lib.faces.pictures.prepare_image", None)
+    monkeypatch.setattr(Image, "open", None)
     with pytest.raises(InputError, match=r"not enough free space.*It needs 3,686,400 bytes"):
         open_faces(faces_folder, cache=cache)
     assert folders(cache) == []
@@ -242,10 +244,13 @@ def test_a_cache_folder_without_permission_is_a_sentence(faces_folder, cache):
         open_faces(faces_folder, cache=cache)
 
 
-def test_a_finished_cache_opens_where_nothing_may_be_written(faces_folder, cache, monkeypatch):
+def test_a_finished_cache_is_opened_without_writing_anything_beside_it(faces_folder, cache):
     open_faces(faces_folder, cache=cache)
-    monkeypatch.setattr("vae_lib.faces.cache._locked", None)
+    for lock in cache.glob("*.lock"):
+        lock.unlink()
+    before = {path: path.stat().st_mtime_ns for path in (cache, *cache.rglob("*"))}
     assert len(open_faces(faces_folder, cache=cache)) == COUNT
+    assert {path: path.stat().st_mtime_ns for path in (cache, *cache.rglob("*"))} == before
 
 
 def test_the_manifest_tells_what_the_cache_holds(faces_folder, cache):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.ImageFile import ImageFile
 from torchvision.transforms import CenterCrop, Compose, Resize
 
 from vae_lib.errors import InputError
@@ -869,13 +870,10 @@ def test_an_unreadable_picture_is_left_out_with_a_note_or_refused(name, data, fa
 
 def test_a_huge_picture_is_refused_before_it_is_decoded(faces_folder, opened, monkeypatch):
     (faces_folder / "large.png").write_bytes(picture_bytes(0, (8000, 7000), "1"))
-    prepared = []
-    monkeypatch.setattr(
-        "vae_lib.faces.pictures.prepare_image",
-        lambda image: prepared.append(image.size) or Image.new("RGB", (64, 64)),
-    )
+    decoded, load = [], ImageFile.load
+    monkeypatch.setattr(ImageFile, "load", lambda self: (decoded.append(self.size), load(self))[1])
     assert "8000x7000 pixels are too many" in opened(faces_folder).notes[-1]
-    assert set(prepared) == {(64, 64)}
+    assert set(decoded) == {(64, 64)}
 
 
 def test_a_member_whose_checksum_fails_is_left_out(tmp_path, opened):

@@ -16,8 +16,10 @@ import torch
 from tests.conftest import SMALL
 from vae_lib import checkpoint, files
 from vae_lib.checkpoint import load_weights
+from vae_lib.config import OBJECTIVES
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import open_faces
+from vae_lib.objective import beta_tcvae_objective
 from vae_lib.training import TrainConfig, Training, loop, run_folder, train
 
 CONFIG = TrainConfig(epochs=2, batch_size=8, model=SMALL)  # 20 steps per epoch
@@ -283,15 +285,20 @@ def test_tcvae_with_beta_one_is_the_plain_vae(finished, faces):
 
 
 def test_tcvae_compares_the_draws_that_were_decoded(faces, monkeypatch):
+    decoded, seen = [], []
+
+    def loss(logits, x, mu, logvar, z, beta, images):
+        seen.append((z, beta, images))
+        return beta_tcvae_objective(logits, x, mu, logvar, z, beta, images)
+
+    entry = replace(OBJECTIVES["beta-tcvae"], loss=loss)
+    monkeypatch.setitem(OBJECTIVES, "beta-tcvae", entry)
     run = Training(TCVAE, faces, "cpu")
-    decoded = []
     real = run.model.decode_logits
     monkeypatch.setattr(run.model, "decode_logits", lambda z: (decoded.append(z), real(z))[1])
-    seen, loss = [], run.take_step.loss
-    run.take_step.loss = lambda **given: (seen.append(given), loss(**given))[1]
     run.take_step(*run.inputs(torch.arange(8)))
-    assert torch.equal(decoded[0], seen[0]["z"])
-    assert (seen[0]["beta"], seen[0]["images"]) == (6.0, 160)
+    assert torch.equal(decoded[0], seen[0][0])
+    assert seen[0][1:] == (6.0, 160)
 
 
 def test_tcvae_needs_two_faces_in_each_process(faces):
