@@ -111,10 +111,10 @@ def weights(folder: Path) -> Attempt:
 def runs(folder: Path) -> Attempt:
     """Folders of runs: going on from them ends where the sound one does, or is refused."""
     faces, run = tiny_faces(), folder / "run"
-    recipe = TrainConfig(epochs=1, batch_size=4, model=TINY)
-    train(recipe, faces, run, device="cpu")
+    config = TrainConfig(epochs=1, batch_size=4, model=TINY)
+    train(config, faces, run, device="cpu")
     sound = {name: (run / name).read_bytes() for name in ("checkpoint.pt", "history.jsonl")}
-    longer = replace(recipe, epochs=2)
+    longer = replace(config, epochs=2)
 
     def attempt(rng: Generator) -> None:
         for name, data in sound.items():

@@ -24,7 +24,7 @@ from vae_lib.training import TrainConfig, Training, train
 from workshop.classifier import train_classifier
 
 CONFIG = TrainConfig(epochs=2, batch_size=8, model=SMALL)
-RECIPES = {
+CONFIGS = {
     "beta-vae": CONFIG,
     "capacity": replace(CONFIG, objective="capacity"),
     "beta-tcvae": replace(CONFIG, objective="beta-tcvae", beta=6.0),
@@ -49,19 +49,19 @@ def on_cpu(faces):
 
     def run(name):
         if name not in found:
-            found[name] = train(RECIPES[name], faces, device="cpu")
+            found[name] = train(CONFIGS[name], faces, device="cpu")
         return found[name]
 
     return run
 
 
 @KINDS
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_training_is_the_cpus_bit_by_bit(faces, float32, on_cpu, name, kind):
     expected = on_cpu(name)
     with pretended(kind), warnings.catch_warnings():
         warnings.simplefilter("error")  # that the step could not be captured
-        run = train(RECIPES[name], faces)
+        run = train(CONFIGS[name], faces)
         assert run.device.type == kind
         assert (run.take_step.graph is not None) == (kind == "cuda")
         assert losses(run) == losses(expected)
@@ -174,10 +174,10 @@ def test_the_attribute_classifier_trains(kind):
 
 
 def test_a_sweep_measures_what_the_cpus_does(float32, tmp_path):
-    recipe, faces = replace(CONFIG, epochs=1), few_celeba()  # no factors: scoring them takes long
-    expected = sweep(recipe, faces, tmp_path / "cpu", [4.0], [0], device="cpu")
+    config, faces = replace(CONFIG, epochs=1), few_celeba()  # no factors: scoring them takes long
+    expected = sweep(config, faces, tmp_path / "cpu", [4.0], [0], device="cpu")
     with pretended():
-        found = sweep(recipe, faces, tmp_path / "gpu", [4.0], [0])
+        found = sweep(config, faces, tmp_path / "gpu", [4.0], [0])
     for key, value in expected[0]["test"].items():
         assert found[0]["test"][key] == pytest.approx(value, rel=1e-6)
 

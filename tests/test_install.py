@@ -51,10 +51,10 @@ def test_a_pytorch_without_its_table_of_the_cpu_trains_all_the_same(faces, monke
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
     assert processor_name(torch.device("cpu"))
     assert not faster_in_bfloat16(torch.device("cpu"))
-    recipe = TrainConfig(
+    config = TrainConfig(
         epochs=1, batch_size=8, model=VAEConfig(channels=(4, 8, 8, 8), latent_size=4)
     )
-    done = train(recipe, faces, device="cpu")
+    done = train(config, faces, device="cpu")
     assert done.step == done.steps_per_epoch > 10
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
     assert faster_in_bfloat16(torch.device("cpu"))

@@ -23,8 +23,8 @@ from vae_lib.study.runs import CODES
 from vae_lib.study.sweep import identity, measure_disentanglement, rescore, sweep
 from vae_lib.training import TrainConfig
 
-RECIPE = TrainConfig(epochs=1, batch_size=16, model=SMALL)
-CAPACITY = replace(RECIPE, objective="capacity", rise=0.1)
+CONFIG = TrainConfig(epochs=1, batch_size=16, model=SMALL)
+CAPACITY = replace(CONFIG, objective="capacity", rise=0.1)
 COMMITTED = Path(__file__).parents[2] / "results" / "celeba" / "beta_1_seed_0.json"
 real_measure = measure_disentanglement
 
@@ -55,14 +55,14 @@ def test_a_killed_sweep_goes_on_and_keeps_what_was_finished(faces, tmp_path):
         return [callback]
 
     with pytest.raises(Killed):
-        sweep(RECIPE, faces, tmp_path, (1, 4), (0, 1), device="cpu", callbacks=kill)
+        sweep(CONFIG, faces, tmp_path, (1, 4), (0, 1), device="cpu", callbacks=kill)
     assert [file.name for file in tmp_path.glob("*.json")] == ["beta_1_seed_0.json"]
     finished = (tmp_path / "beta_1_seed_0.json").stat().st_mtime_ns
 
-    results = sweep(RECIPE, faces, tmp_path, (1, 4), (0, 1), device="cpu")
+    results = sweep(CONFIG, faces, tmp_path, (1, 4), (0, 1), device="cpu")
     assert [(r["beta"], r["seed"]) for r in results] == [(1, 0), (4, 0), (1, 1), (4, 1)]
     assert (tmp_path / "beta_1_seed_0.json").stat().st_mtime_ns == finished
-    at_once = sweep(RECIPE, faces, tmp_path / "other", (4,), (0,), device="cpu")
+    at_once = sweep(CONFIG, faces, tmp_path / "other", (4,), (0,), device="cpu")
     assert at_once[0]["test"] == results[1]["test"]
 
 
@@ -70,7 +70,7 @@ def test_a_sweep_killed_between_the_weights_and_their_checkpoint_ends_the_run_fi
     faces, tmp_path, monkeypatch
 ):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    sweep(RECIPE, faces, whole, (1,), (0,), device="cpu")
+    sweep(CONFIG, faces, whole, (1,), (0,), device="cpu")
     real, states = files.os.replace, []
 
     def replace_or_die(source, target):
@@ -82,11 +82,11 @@ def test_a_sweep_killed_between_the_weights_and_their_checkpoint_ends_the_run_fi
 
     monkeypatch.setattr(files.os, "replace", replace_or_die)
     with pytest.raises(Killed):
-        sweep(RECIPE, faces, cut, (1,), (0,), device="cpu")
+        sweep(CONFIG, faces, cut, (1,), (0,), device="cpu")
     monkeypatch.undo()
     monkeypatch.setattr(sweep_module, "measure_disentanglement", lambda *_: {"mig": 0.1})
     assert (cut / "beta_1_seed_0" / "vae_synthetic.pth").exists()
-    sweep(RECIPE, faces, cut, (1,), (0,), device="cpu")
+    sweep(CONFIG, faces, cut, (1,), (0,), device="cpu")
     names = [sorted(f.name for f in out.rglob("*")) for out in (whole, cut)]
     assert names[0] == names[1]
     states = [load(out / "beta_1_seed_0" / "checkpoint.pt", RUN_STATE) for out in (whole, cut)]
@@ -94,22 +94,22 @@ def test_a_sweep_killed_between_the_weights_and_their_checkpoint_ends_the_run_fi
 
 
 def test_results_of_another_recipe_are_not_taken_for_this_ones(faces, tmp_path):
-    sweep(RECIPE, faces, tmp_path, (1,), (0,), device="cpu")
-    other = replace(RECIPE, epochs=2)
+    sweep(CONFIG, faces, tmp_path, (1,), (0,), device="cpu")
+    other = replace(CONFIG, epochs=2)
     with pytest.raises(InputError, match="epochs is 1 there and 2 here"):
         sweep(other, faces, tmp_path, (1,), (0,), device="cpu")
     with pytest.raises(InputError, match="train_images is 160 there and 80 here"):
-        sweep(RECIPE, faces.take(80, 40, 40), tmp_path, (1,), (0,), device="cpu")
+        sweep(CONFIG, faces.take(80, 40, 40), tmp_path, (1,), (0,), device="cpu")
 
 
 def test_a_missing_test_split_shows_before_any_training(faces, tmp_path):
     with pytest.raises(InputError, match="test split"):
-        sweep(RECIPE, faces.take(160, 40), tmp_path, (1,), (0,), device="cpu")
+        sweep(CONFIG, faces.take(160, 40), tmp_path, (1,), (0,), device="cpu")
     assert not list(tmp_path.iterdir())
 
 
 def test_results_are_the_measures_of_the_whole_test_split(faces, tmp_path):
-    (result,) = sweep(RECIPE, faces, tmp_path, (4,), (2,), device="cpu")
+    (result,) = sweep(CONFIG, faces, tmp_path, (4,), (2,), device="cpu")
     model = load_weights(tmp_path / "beta_4_seed_2" / "vae_synthetic_beta_4.pth")
     expected = evaluate(model, faces.split("test").images, ssim=True)
     assert result["test"] == expected.flat()
@@ -132,8 +132,8 @@ def test_committed_results_are_those_of_todays_recipe():
 
 
 def test_objectives_share_a_folder_without_overwriting_each_other(faces, tmp_path):
-    sweep(RECIPE, faces, tmp_path, (6,), (0,), device="cpu")
-    sweep(replace(RECIPE, objective="beta-tcvae"), faces, tmp_path, (6,), (0,), device="cpu")
+    sweep(CONFIG, faces, tmp_path, (6,), (0,), device="cpu")
+    sweep(replace(CONFIG, objective="beta-tcvae"), faces, tmp_path, (6,), (0,), device="cpu")
     (result,) = sweep(CAPACITY, faces, tmp_path, (6,), (0,), device="cpu")
     assert {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.pth")} == {
         "beta_6_seed_0/vae_synthetic_beta_6.pth",
@@ -151,40 +151,40 @@ def test_objectives_share_a_folder_without_overwriting_each_other(faces, tmp_pat
 
 
 def test_results_are_measured_anew_without_training(faces, tmp_path, scores):
-    (first,) = sweep(RECIPE, faces, tmp_path, (4,), (0,), device="cpu")
+    (first,) = sweep(CONFIG, faces, tmp_path, (4,), (0,), device="cpu")
     file = tmp_path / "beta_4_seed_0.json"
     old = {k: v for k, v in first.items() if k != "disentanglement"}  # of before there were scores
     file.write_text(json.dumps(old))
     files = {p: p.stat().st_mtime_ns for p in (tmp_path / "beta_4_seed_0").rglob("*")}
-    assert sweep(RECIPE, faces, tmp_path, (4,), (0,), device="cpu") == [old]
+    assert sweep(CONFIG, faces, tmp_path, (4,), (0,), device="cpu") == [old]
 
-    (again,) = sweep(RECIPE, faces, tmp_path, (4,), (0,), device="cpu", remeasure=True)
+    (again,) = sweep(CONFIG, faces, tmp_path, (4,), (0,), device="cpu", remeasure=True)
     assert again == first | {"disentanglement": {"mig": 0.2}}
     assert json.loads(file.read_text()) == again
     assert files == {p: p.stat().st_mtime_ns for p in (tmp_path / "beta_4_seed_0").rglob("*")}
 
     file.unlink()  # as if it was killed while measuring
-    sweep(RECIPE, faces, tmp_path, (4,), (0,), device="cpu")
+    sweep(CONFIG, faces, tmp_path, (4,), (0,), device="cpu")
     assert json.loads(file.read_text())["disentanglement"] == {"mig": pytest.approx(0.3)}
     assert files == {p: p.stat().st_mtime_ns for p in (tmp_path / "beta_4_seed_0").rglob("*")}
 
 
 def test_what_cannot_be_measured_anew_stays_as_it_is(faces, tmp_path, scores):
-    sweep(RECIPE, faces, tmp_path, (4,), (0,), device="cpu")
+    sweep(CONFIG, faces, tmp_path, (4,), (0,), device="cpu")
     file = tmp_path / "beta_4_seed_0.json"
     before = file.read_bytes()
-    longer = replace(RECIPE, epochs=2)
+    longer = replace(CONFIG, epochs=2)
     with pytest.raises(InputError, match="epochs is 1 there and 2 here"):
         sweep(longer, faces, tmp_path, (4,), (0,), device="cpu", remeasure=True)
     (tmp_path / "beta_4_seed_0" / "vae_synthetic_beta_4.pth").unlink()
     with pytest.raises(InputError, match="nothing to measure"):
-        sweep(RECIPE, faces, tmp_path, (4,), (0,), device="cpu", remeasure=True)
+        sweep(CONFIG, faces, tmp_path, (4,), (0,), device="cpu", remeasure=True)
     assert file.read_bytes() == before
     assert len(scores) == 1
 
 
 def test_only_faces_with_known_factors_are_scored(faces, tmp_path, scores):
-    (result,) = sweep(RECIPE, replace(faces, name="faces"), tmp_path, (1,), (0,), device="cpu")
+    (result,) = sweep(CONFIG, replace(faces, name="faces"), tmp_path, (1,), (0,), device="cpu")
     assert "disentanglement" not in result
     assert not scores
     (run,) = read_runs(tmp_path)
@@ -197,7 +197,7 @@ def test_only_faces_with_known_factors_are_scored(faces, tmp_path, scores):
 
 
 def test_a_run_is_scored_again_from_what_it_left_and_one_without_codes_says_so(faces, tmp_path):
-    sweep(RECIPE, faces, tmp_path, (1,), (0,), device="cpu")
+    sweep(CONFIG, faces, tmp_path, (1,), (0,), device="cpu")
     file = tmp_path / "beta_1_seed_0.json"
     with pytest.raises(InputError, match="left no codes, as runs before"):
         rescore(file)  # no scores were measured here, and so no codes
