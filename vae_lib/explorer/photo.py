@@ -28,6 +28,14 @@ def read_photo(data: bytes) -> Image.Image:
     ------
     InputError
         If the file is empty, a HEIC, no picture, damaged, or of more than 50 million pixels.
+
+    Examples
+    --------
+    >>> file = BytesIO()
+    >>> Image.new("RGBA", (3, 2)).save(file, "PNG")  # nothing but transparent
+    >>> photo = read_photo(file.getvalue())
+    >>> photo.size, photo.getpixel((0, 0))
+    ((3, 2), (255, 255, 255))
     """
     if not data:
         raise InputError("The file is empty; choose a photo.")
@@ -79,6 +87,17 @@ def align_photo(photo: Image.Image, eyes: Sequence[Sequence[float]]) -> np.ndarr
     InputError
         If the eyes coincide, lie outside the photo, or leave more than half of the face outside of
         it, where it would be made up.
+
+    Examples
+    --------
+    A picture that is black on the left and white on the right, the eyes level and as far from its
+    middle: so is the face.
+
+    >>> photo = Image.new("L", (200, 200))
+    >>> photo.paste(255, (100, 0, 200, 200))
+    >>> face = align_photo(photo.convert("RGB"), [(0.4, 0.5), (0.6, 0.5)])
+    >>> face.shape, face[:, :31].max().item(), face[:, 33:].min().item()
+    ((64, 64, 3), 0, 255)
     """
     left, right = sorted(
         (complex(x * photo.width, y * photo.height) for x, y in eyes), key=lambda eye: eye.real

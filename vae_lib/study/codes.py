@@ -69,6 +69,15 @@ def save_codes(file: str | Path, codes: Codes) -> None:
     ------
     InputError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> codes = rounded(np.full((1, 2), 0.5), np.zeros((1, 2)), seed=1)
+    >>> with TemporaryDirectory() as folder:
+    ...     save_codes(f"{folder}/codes.npz", codes)
+    ...     load_codes(f"{folder}/codes.npz").mu.tolist()
+    [[0.5, 0.5]]
     """
     content = io.BytesIO()
     halves = {name: getattr(codes, name).astype(np.float16) for name in ("mu", "logvar")}
@@ -84,6 +93,15 @@ def load_codes(file: str | Path) -> Codes:
     ------
     InputError
         If the file is missing or holds no codes.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_codes(f"{folder}/codes.npz", rounded(np.zeros((2, 1)), np.zeros((2, 1)), seed=1))
+    ...     codes = load_codes(f"{folder}/codes.npz")
+    >>> codes.mu.tolist(), codes.ids.tolist(), codes.seed
+    ([[0.0], [0.0]], [0, 1], 1)
     """
     with (
         foreign(f"{file} holds no codes of a run", "Name a codes.npz that a sweep left"),

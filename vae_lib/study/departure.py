@@ -120,6 +120,14 @@ def conditional_means(
     -------
     Tensor, shape (contexts, levels, 12288)
         In (0, 1).
+
+    Examples
+    --------
+    With all factors known, glasses change the face where they are and nowhere else:
+
+    >>> (without, with_them), = conditional_means(NAMES.index("glasses"), range(13), contexts=1)
+    >>> 0 < (without != with_them).sum().item() < 12288 / 4
+    True
     """
     values = levels(factor, count)
     rest = [i for i in range(len(FACTORS)) if i != factor and i not in known]
@@ -142,6 +150,15 @@ def price_curve(means: Tensor, factor: int) -> Curve:
     ------
     InputError
         If the number of levels is not that of the factor.
+
+    Examples
+    --------
+    One pixel of 0.4 without glasses and of 0.6 with them: its variance, 0.01, is 0.04 of
+    ½ · (1 − ½). Who knows nothing draws 0.5, at ln 2 nats = 0.693 instead of 0.673.
+
+    >>> curve = price_curve(torch.tensor([[[0.4], [0.6]]]), NAMES.index("glasses"))
+    >>> round(curve.eigenvalue, 3), round(curve.excess[0].item(), 3)
+    (0.04, 0.02)
     """
     contexts, count, _ = means.shape
     values = levels(factor, count).astype(float)

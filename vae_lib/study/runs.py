@@ -1,14 +1,13 @@
-"""What a sweep found: its results as a table, means over seeds, comparisons at equal rate.
+"""What a sweep left, run by run; `comparisons` sets runs beside each other.
 
-Reads the files that `vae_lib.study.sweep.sweep` leaves, on synthetic faces or on CelebA, and needs
-neither models nor faces. Figures and tables are drawn from what stands here.
+Reads the files of `vae_lib.study.sweep.sweep`, on synthetic faces or on CelebA, and needs neither
+models nor faces.
 """
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +47,9 @@ class Run:
     seed: int
     measures: dict[str, float]
     """Those of `QUALITIES` and, on synthetic faces, of `METRICS`, by name."""
-    file: Path
+    file: Path = Path()
     """Where the results stand; the folder of the same name holds the weights."""
-    result: dict[str, Any] = field(repr=False)
+    result: dict[str, Any] = field(default_factory=dict, repr=False)
     """All of the file."""
 
     @property
@@ -123,6 +122,11 @@ def read_runs(folder: str | Path) -> list[Run]:
     ------
     InputError
         If there is no such file in the folder, or one that `sweep` did not write.
+
+    Examples
+    --------
+    >>> [(run.setting, run.seed) for run in read_runs(RESULTS / "celeba")[:4]]
+    [(1.0, 0), (1.0, 1), (1.0, 2), (4.0, 0)]
     """
     runs = [read_run(file) for file in Path(folder).glob("*_seed_*.json")]
     if not runs:
@@ -139,6 +143,12 @@ def read_run(file: Path) -> Run:
     ------
     InputError
         If the file cannot be read or is none that `sweep` wrote.
+
+    Examples
+    --------
+    >>> run = read_run(RESULTS / "celeba" / "beta_4_seed_0.json")
+    >>> run.objective, run.setting, round(run.measures["psnr"], 1)
+    ('beta-vae', 4.0, 20.9)
     """
     with foreign(f"{file} is no result of vae sweep", "Move it away"):
         result = json.loads(file.read_bytes())
@@ -147,288 +157,19 @@ def read_run(file: Path) -> Run:
         return Run(
             setting.objective,
             setting.value,
-            number(result["identity"]["seed"]),
-            {name: number(result["test"][name]) for name in QUALITIES}
-            | {name: number(scores[name]) for name in METRICS if name in scores},
+            _number(result["identity"]["seed"]),
+            {name: _number(result["test"][name]) for name in QUALITIES}
+            | {name: _number(scores[name]) for name in METRICS if name in scores},
             file,
             result,
         )
 
 
-def number(value: Any) -> Any:
+def _number(value: Any) -> Any:
     """The value, if it is a finite number; JSON files may hold NaN, and anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no finite number")
     return value
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The runs of one setting, over their seeds."""
-
-    objective: str
-    setting: float
-    seeds: int
-    """How many."""
-    mean: dict[str, float]
-    sd: dict[str, float]
-    """Standard deviation over seeds (n − 1 in the denominator), NaN for one seed."""
-
-
-def summarise(runs: Sequence[Run]) -> list[Summary]:
-    """Mean ± sd over seeds of every measure that all runs of a setting have, in `runs`' order."""
-    summaries = []
-    for (objective, setting), group in _by_setting(runs).items():
-        names = [n for n in group[0].measures if all(n in run.measures for run in group)]
-        values = {n: np.array([run.measures[n] for run in group], dtype=float) for n in names}
-        mean, sd = ({n: f(v) for n, v in values.items()} for f in (_mean, _sd))
-        summaries.append(Summary(objective, setting, len(group), mean, sd))
-    return summaries
-
-
-def beta_vae_at(runs: Iterable[Run], measure: str, kl: float) -> np.ndarray:
-    """A measure of the β-VAE at a given KL, on the straight lines between a seed's settings.
-
-    Parameters
-    ----------
-    runs : iterable of Run
-        Of these the β-VAEs are taken, two or more settings for each seed.
-    measure : str
-        One of `QUALITIES` or `METRICS`.
-    kl : float
-        Nats.
-
-    Returns
-    -------
-    ndarray, shape (number of seeds,)
-        One value for each seed, in the order of the seeds.
-
-    Raises
-    ------
-    InputError
-        If there are no β-VAEs, they lack the measure, or `kl` lies outside of the settings of a
-        seed: beyond its ends a curve is a guess.
-    """
-    seeds: dict[int, list[tuple[float, float]]] = {}
-    for run in runs:
-        if run.objective == "beta-vae":
-            seeds.setdefault(run.seed, []).append((run.measures["kl"], _measured(run, measure)))
-    if not seeds:
-        raise InputError("There are no β-VAEs among the runs, so there is no curve to compare to.")
-    values = []
-    for seed, points in sorted(seeds.items()):
-        rates, measured = np.array(sorted(points)).T
-        if not rates[0] <= kl <= rates[-1]:
-            raise InputError(
-                f"The β-VAEs of seed {seed} have a KL of {rates[0]:.2f} to {rates[-1]:.2f} nats, "
-                f"and {kl:.2f} lies outside; train smaller or larger betas to reach it."
-            )
-        values.append(np.interp(kl, rates, measured))
-    return np.array(values)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One measure of another objective, and of the β-VAE at the same KL."""
-
-    objective: str
-    setting: float
-    measure: str
-    kl: float
-    """Mean over seeds, nats."""
-    mean: float
-    sd: float
-    """Of the objective, over its seeds."""
-    beta_vae_mean: float
-    beta_vae_sd: float
-    """Of the β-VAE at each run's own KL: mean over all, sd over the β-VAE's seeds."""
-
-
-def compare_at_equal_kl(runs: Sequence[Run], measure: str) -> list[Comparison]:
-    """Each setting of the other objectives beside the β-VAE interpolated at its runs' KL.
-
-    Raises
-    ------
-    InputError
-        As `beta_vae_at`.
-    """
-    comparisons = []
-    others = [run for run in runs if run.objective != "beta-vae"]
-    for (objective, setting), group in _by_setting(others).items():
-        rates = [run.measures["kl"] for run in group]
-        values = np.array([_measured(run, measure) for run in group])
-        # Mean over the group's KLs, one value for each seed of the β-VAE.
-        curve = np.mean([beta_vae_at(runs, measure, kl) for kl in rates], axis=0)
-        comparisons.append(
-            Comparison(
-                objective,
-                setting,
-                measure,
-                float(np.mean(rates)),
-                *(_mean(values), _sd(values)),
-                *(_mean(curve), _sd(curve)),
-            )
-        )
-    return comparisons
-
-
-def best_and_worst(runs: Sequence[Run], measure: str = "mig") -> tuple[Run, Run]:
-    """The runs with the largest and the smallest value of a measure; of equals the first.
-
-    Raises
-    ------
-    InputError
-        If a run lacks the measure or there is no run.
-    """
-    if not runs:
-        raise InputError("There are no runs to choose from.")
-    values = [_measured(run, measure) for run in runs]
-    return runs[int(np.argmax(values))], runs[int(np.argmin(values))]
-
-
-def share_of_setting(runs: Sequence[Run], measure: str) -> float:
-    """How much of a measure's variance over all runs the setting explains; the rest is the seed.
-
-    Sum of squares between settings over the total (η² of a one-way analysis of variance), as
-    Locatello et al. 2019 (arXiv:1811.12359) ask it of methods and seeds.
-
-    Returns
-    -------
-    float
-        In [0, 1]. Chance alone gives (settings − 1) / (runs − 1), 0.17 for 5 settings × 5 seeds.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two settings or no setting has two seeds, a run lacks the measure,
-        or all runs measure the same.
-    """
-    groups = [
-        np.array([_measured(run, measure) for run in group]) for group in _by_setting(runs).values()
-    ]
-    if not 2 <= len(groups) < len(runs):
-        raise InputError(
-            f"Found {len(runs)} runs of {len(groups)} settings; the share of a setting needs two "
-            "settings or more, and several seeds of one."
-        )
-    values = np.concatenate(groups)
-    total = np.square(values - values.mean()).sum()
-    if total == 0:
-        raise InputError(f"All runs have the same {measure}; there is no variance to explain.")
-    between = sum(len(group) * (group.mean() - values.mean()) ** 2 for group in groups)
-    return float(between / total)
-
-
-@dataclass(frozen=True)
-class Share:
-    """How much of a measure's variance over runs the setting explains, and how sure that is."""
-
-    eta_squared: float
-    """Of these very runs, in [0, 1]: `share_of_setting`."""
-    chance: float
-    """What eta_squared is on average where the setting does nothing."""
-    omega_squared: float
-    """The same without what chance adds (Hays 1963): about 0 where the setting does nothing."""
-    low: float
-    high: float
-    """Ends of omega_squared's 95 % interval, 0 or more; NaN with fewer than three seeds each."""
-
-
-def share_with_interval(runs: Sequence[Run], measure: str, *, resamples: int = 4_999) -> Share:
-    """`share_of_setting`, corrected for chance, with an interval over seeds.
-
-    The interval is a bias-corrected and accelerated bootstrap (Efron 1987) that draws seeds within
-    each setting. Percentiles alone would lie too high: a draw of five seeds repeats some, and what
-    repeats does not scatter.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        Two seeds or more of each setting.
-    measure : str
-        One of `QUALITIES` or `METRICS`.
-    resamples : int
-        How often seeds are drawn.
-
-    Raises
-    ------
-    InputError
-        As `share_of_setting`.
-    """
-    from scipy.stats import bootstrap  # here, since training needs no SciPy
-
-    eta_squared = share_of_setting(runs, measure)
-    groups = [
-        np.array([_measured(run, measure) for run in group]) for group in _by_setting(runs).values()
-    ]
-    ends = (float("nan"), float("nan"))
-    if min(map(len, groups)) > 2:
-        rng = np.random.default_rng(0)
-        drawn = bootstrap(groups, _omega_squared, n_resamples=resamples, random_state=rng)
-        # No share is below 0, though its estimate may be.
-        low, high = drawn.confidence_interval
-        ends = max(0.0, float(low)), max(0.0, float(high))
-    chance = (len(groups) - 1) / (len(runs) - 1)
-    return Share(eta_squared, chance, float(_omega_squared(*groups)), *ends)
-
-
-def _omega_squared(*groups: np.ndarray, axis: int = -1) -> np.ndarray:
-    """ω² of a one-way analysis of variance, along an axis of stacked resamples."""
-    values = np.concatenate(groups, axis=axis)
-    total = np.square(values - values.mean(axis, keepdims=True)).sum(axis)
-    within = sum(np.square(g - g.mean(axis, keepdims=True)).sum(axis) for g in groups)
-    noise = within / (values.shape[axis] - len(groups))  # the variance between seeds
-    return (total - within - (len(groups) - 1) * noise) / (total + noise)
-
-
-def share_of_wins(runs: Sequence[Run], measure: str, one: float, two: float) -> float:
-    """How often a β-VAE of setting ``two`` measures more than one of ``one``, over all pairs.
-
-    Who trains one model of each draws one such pair: 0.5 is a coin's toss.
-
-    Raises
-    ------
-    InputError
-        If a setting has no run or a run lacks the measure.
-    """
-    low, high = (
-        [_measured(r, measure) for r in runs if (r.objective, r.setting) == ("beta-vae", setting)]
-        for setting in (one, two)
-    )
-    if not low or not high:
-        raise InputError(f"There is no run of β = {one:g} or none of β = {two:g} to compare.")
-    return float(np.mean([b > a for a in low for b in high]))
-
-
-def prices(runs: Iterable[Run]) -> dict[tuple[float, float], np.ndarray]:
-    """Nats of distortion that were paid for each nat of rate saved, between neighbouring β.
-
-    Where both runs are at their optimum, each price lies between the two β. Runs of one seed begin
-    alike and see the faces in the same order, which takes noise out of their difference; so every
-    seed of one β is paired with every seed of the other.
-
-    Parameters
-    ----------
-    runs : iterable of Run
-        Of these the β-VAEs are taken.
-
-    Returns
-    -------
-    dict of ndarray
-        ``(β, next β)`` → prices, shape (seeds of β, seeds of the next), in the order of `runs`.
-    """
-    groups = _by_setting(run for run in runs if run.objective == "beta-vae")
-    found = {}
-    for one, two in pairwise(sorted(setting for _, setting in groups)):
-        rate, excess = (
-            np.subtract.outer(
-                *([r.measures[name] for r in groups["beta-vae", beta]] for beta in (one, two))
-            )
-            for name in ("kl", "excess")
-        )
-        with np.errstate(divide="ignore", invalid="ignore"):  # no nat saved has no price
-            found[one, two] = -excess / rate
-    return found
 
 
 def scores_of_factors(run: Run, factors: Iterable[str]) -> dict[str, float]:
@@ -447,6 +188,18 @@ def scores_of_factors(run: Run, factors: Iterable[str]) -> dict[str, float]:
     ------
     InputError
         If there is no such factor, or the factors are not known.
+
+    Examples
+    --------
+    Each is a mean over factors, so that 0.4 and 0.6 make a MIG of 0.5:
+
+    >>> known = {"mig": 0.4, "sap": 0.2, "informativeness": 0.9}
+    >>> per_factor = {"yaw": known, "smile": known | {"mig": 0.6}, "hat": known}
+    >>> told = {"per_factor": per_factor, "importance": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}
+    >>> run = Run("beta-vae", 4, 0, {}, result={"disentanglement": told})
+    >>> scores_of_factors(run, ["yaw", "smile"])
+    {'mig': 0.5, 'sap': 0.2, 'dci_disentanglement': 1.0, 'dci_completeness': 1.0, \
+'dci_informativeness': 0.9}
     """
     from vae_lib.disentanglement import score_importances  # here, since it wants scikit-learn
 
@@ -473,28 +226,14 @@ def mig_ceiling(run: Run) -> float:
     ------
     InputError
         If the factors of the faces are not known.
+
+    Examples
+    --------
+    The best dimensions know 1 of 2 nats, and 1.5 of 2: on average 0.625.
+
+    >>> told = {"mutual_information": [[1.0, 0.2], [0.5, 1.5]]}
+    >>> told["per_factor"] = {"yaw": {"entropy": 2.0}, "smile": {"entropy": 2.0}}
+    >>> mig_ceiling(Run("beta-vae", 4, 0, {}, result={"disentanglement": told}))
+    0.625
     """
     return float((run.mutual_information.max(0) / run.per_factor("entropy")).mean())
-
-
-def _measured(run: Run, measure: str) -> float:
-    if measure not in run.measures:
-        raise InputError(
-            f"{run.file} has no measure {measure!r}; it has {', '.join(run.measures)}."
-        )
-    return run.measures[measure]
-
-
-def _by_setting(runs: Iterable[Run]) -> dict[tuple[str, float], list[Run]]:
-    groups: dict[tuple[str, float], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.objective, run.setting), []).append(run)
-    return groups
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean())
-
-
-def _sd(values: np.ndarray) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")

@@ -86,6 +86,20 @@ def sweep(
         Before any training where a recipe makes no sense or a split is empty; later if results
         that stand in `out` are those of another recipe or of other faces, or if a run that shall
         be measured anew has left no weights.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from vae_lib.config import VAEConfig
+    >>> faces = Faces.from_arrays(np.zeros((40, 64, 64, 3), np.uint8))
+    >>> tiny = VAEConfig(channels=(4, 8), latent_size=2)
+    >>> config = TrainConfig(epochs=1, batch_size=8, model=tiny)
+    >>> with TemporaryDirectory() as folder:
+    ...     results = sweep(config, faces, Path(folder), settings=(1, 4), seeds=(0,), device="cpu")
+    ...     sorted(file.name for file in Path(folder).glob("*.json"))
+    ['beta_1_seed_0.json', 'beta_4_seed_0.json']
+    >>> [(result["beta"], result["test"]["images"]) for result in results]
+    [(1, 4), (4, 4)]
     """
     table = [
         replace(config.with_setting(setting), seed=seed)
@@ -152,13 +166,35 @@ def _is_trained(weights: Path, config: TrainConfig, faces: Faces) -> bool:
 
 
 def identity(config: TrainConfig, faces: Faces) -> dict[str, Any]:
-    """What the results of a run depend on, as far as another machine can repeat it."""
+    """What the results of a run depend on, as far as another machine can repeat it.
+
+    Examples
+    --------
+    >>> faces = Faces.from_arrays(np.zeros((40, 64, 64, 3), np.uint8))
+    >>> found = identity(TrainConfig(beta=4.0), faces)
+    >>> found["beta"], found["latent_size"], found["train_images"]
+    (4.0, 128, 32)
+    """
     sizes = {f"{name}_images": len(faces.split(name)) for name in SPLITS}
     return config.flat() | {"faces": faces.name} | sizes
 
 
 def measure(weights: Path, faces: Faces, device: str | None = None) -> dict[str, Any]:
-    """Test a model on every image of the test split and keep the facts of its training."""
+    """Test a model on every image of the test split and keep the facts of its training.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from vae_lib.checkpoint import save_weights
+    >>> faces = Faces.from_arrays(np.zeros((40, 64, 64, 3), np.uint8))
+    >>> with TemporaryDirectory() as folder:
+    ...     save_weights(Path(folder) / "vae.pth", VAE(), {"recipe": TrainConfig(seed=3).recipe()})
+    ...     found = measure(Path(folder) / "vae.pth", faces)
+    ...     (Path(folder) / CODES).exists()
+    True
+    >>> found["beta"], found["seed"], len(found["kl_per_dimension"])
+    (1.0, 3, 128)
+    """
     model = load_weights(weights, device or "cpu")
     metadata = model.metadata
     model = shown(model)  # a network for every β is measured at one

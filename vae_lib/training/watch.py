@@ -80,7 +80,14 @@ class EpochGrids:
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure, in the format that the file's ending names."""
+    """Write a figure, in the format that the file's ending names.
+
+    Examples
+    --------
+    >>> save_figure(Path("loss.jpgg"), Figure())
+    Traceback (most recent call last):
+    vae_lib.errors.InputError: Cannot draw loss.jpgg: Format 'jpgg' is not supported ...
+    """
     buffer = io.BytesIO()
     try:
         figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=150)
@@ -91,7 +98,22 @@ def save_figure(path: Path, figure: Figure) -> None:
 
 
 def write_results(out: Path, training: Training) -> None:
-    """The loss curve and reconstructions of held-out faces, and what validation says."""
+    """The loss curve and reconstructions of held-out faces, and what validation says.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from vae_lib.training import TrainConfig, train
+    >>> from vae_lib.config import VAEConfig
+    >>> faces = Faces.from_arrays(np.zeros((40, 64, 64, 3), np.uint8))
+    >>> tiny = VAEConfig(channels=(4, 8), latent_size=2)
+    >>> training = train(TrainConfig(epochs=1, batch_size=8, model=tiny), faces, device="cpu")
+    >>> with TemporaryDirectory() as folder:
+    ...     write_results(Path(folder), training)
+    Wrote ...training_loss.png.
+    Wrote ...reconstruction_results.png.
+    Validation: reconstruction ... nats (... above the pixels' entropy), KL ...
+    """
     save_figure(out / "training_loss.png", figures.loss_curves(training.history))
     images = spread(training.valid_images, 10)
     save_figure(
