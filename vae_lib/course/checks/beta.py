@@ -1,12 +1,11 @@
 """Checks of the exercises in notebook 3."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from vae_lib.course.checks.verdicts import Ask, compare, exercise, listed, same
+from vae_lib.course.checks.verdicts import Ask, compare, exercise, known_slip, listed, same
 
 
 @exercise(3, "A dimension is bought at all only where its variance is above the price.")
@@ -14,79 +13,62 @@ def bought_rate(ask: Ask) -> str:
     """``bought_rate(variances, beta)``: nats of KL in each dimension of the best linear VAE."""
     variances = torch.tensor([40.0, 9.0, 4.5, 1.5, 0.2], dtype=torch.float64)
     betas = (1.0, 4.0)
-    found = [ask.tensor(variances, beta) for beta in betas]
-    for value in found:
-        if value.shape != (5,):
-            return (
-                f"5 variances have 5 rates; yours has shape {tuple(value.shape)}. Sum nothing, "
-                "and leave none out: what is not bought has rate 0."
-            )
-
-    def at_both(formula: Callable[[Tensor, float], Tensor]) -> Tensor:
-        return torch.stack([formula(variances, beta) for beta in betas])
+    answers = [ask.tensor(variances, beta) for beta in betas]
+    odd = next((answer for answer in answers if answer.shape != (5,)), None)
+    if odd is not None:
+        return (
+            f"5 variances have 5 rates; yours has shape {tuple(odd.shape)}. Sum nothing, "
+            "and leave none out: what is not bought has rate 0."
+        )
 
     def above(values: Tensor) -> Tensor:
         return values.clamp(min=0)
 
-    negative = (
-        "right where the variance is above the price. Below it the formula goes negative, "
-        "and a KL cannot: nothing is bought there."
-    )
+    found, b = torch.stack(answers), torch.tensor(betas).double()[:, None]
+    x = variances.expand_as(found)
+    rate, v = (x / b).log() / 2, (b / x).clamp(max=1)
+    expected = above(rate)
     slips = [
-        (lambda x, b: (x / b).log() / 2, negative),
-        (lambda x, b: ((x / b).log() / 2).abs(), "right where the variance is above the price. "
-         "Below it nothing is bought: the rate is 0, not the size of the logarithm."),
-        (lambda x, b: above((x / b).log2() / 2), "these are bits; nats come from the natural "
-         "logarithm."),
-        (lambda x, b: (x / b).log2() / 2, "these are bits, and below the price they go negative; "
-         "nats come from the natural logarithm, and there nothing is bought."),
-        (lambda x, b: (x / b).log(), "every rate is twice what it should be (the formula begins "
-         "with ½), and below the price it goes negative, where nothing is bought."),
-        (lambda x, b: above(x.log() / 2), "β is missing: the rate is that of β = 1 whatever the "
-         "price."),
-        (lambda x, b: x.log() / 2, "β is missing; and below the price the rate is 0, not "
-         "negative."),
-        (lambda x, b: above((x * b).log() / 2), "the variance is divided by β, not multiplied."),
-        (lambda x, b: above((b / x).log() / 2), "the fraction is turned round: λ / β."),
-        (lambda x, b: (b / x).log() / 2, "the fraction is turned round: λ / β; and where nothing "
-         "is bought the rate is 0."),
-        (lambda x, b: x.log() / 2 / b, "β divides the variance within the logarithm, not the rate; "
-         "and where nothing is bought the rate is 0."),
-        (lambda x, b: (x - b).log() / 2, "the variance is divided by β; you subtract it. (Below "
-         "the price that is negative, and the logarithm NaN.)"),
-        (lambda x, b: b * above((x / b).log() / 2), "the rate is asked, and not what it costs, β "
-         "times the rate."),
-        (lambda x, b: (1 + x / b).log() / 2, "this is ½ ln(1 + λ / β); the 1 does not belong "
-         "there."),
-        (lambda x, b: above(x.log() / 2 - b), "β divides the variance within the logarithm."),
-        (lambda x, b: above(x.log() / 2 - b.log() if isinstance(b, Tensor)
-                            else x.log() / 2 - math.log(b)), "½ stands before ln β too."),
-        (lambda x, b: above(x.log() / 2 / b), "β divides the variance within the logarithm, not "
-         "the rate."),
-        (lambda x, b: above(x.log() / 2) / b, "β divides the variance within the logarithm, not "
-         "the rate."),
-        (lambda x, b: above((x - b).clamp(min=1).log() / 2), "the variance is divided by β; you "
-         "subtract it."),
-        (lambda x, b: (b / x).clamp(max=1), "this is v, the posterior variance; the rate is "
-         "−½ ln v."),
-        (lambda x, b: (b / x).clamp(max=1) * x / 2, "this is the distortion; the rate is asked."),
-        (lambda x, b: torch.where(x > b, (x / b).log() / 2, torch.ones_like(x)), "below the price "
-         "v is 1 and the rate is 0; yours is 1 there."),
-        (lambda x, b: torch.where(x > b, (x / b).log() / 2, x), "below the price the rate is 0."),
-        (lambda x, b: torch.where(x > 1, (x / b).log() / 2, torch.zeros_like(x)), "nothing is "
-         "bought where the variance is below β; you compare it with 1."),
+        (rate, "right where the variance is above the price. Below it the formula goes negative, "
+         "and a KL cannot: nothing is bought there."),
+        (rate.abs(), "right where the variance is above the price. Below it nothing is bought: the "
+         "rate is 0, not the size of the logarithm."),
+        (above(rate) / math.log(2), "these are bits; nats come from the natural logarithm."),
+        (rate / math.log(2), "these are bits, and below the price they go negative; nats come from "
+         "the natural logarithm, and there nothing is bought."),
+        (2 * rate, "every rate is twice what it should be (the formula begins with ½), and below "
+         "the price it goes negative, where nothing is bought."),
+        (above(x.log() / 2), "β is missing: the rate is that of β = 1 whatever the price."),
+        (x.log() / 2, "β is missing; and below the price the rate is 0, not negative."),
+        (above((x * b).log() / 2), "the variance is divided by β, not multiplied."),
+        (above(-rate), "the fraction is turned round: λ / β."),
+        (-rate, "the fraction is turned round: λ / β; and where nothing is bought the rate is 0."),
+        (x.log() / 2 / b, "β divides the variance within the logarithm, not the rate; and where "
+         "nothing is bought the rate is 0."),
+        ((x - b).log() / 2, "the variance is divided by β; you subtract it. (Below the price that "
+         "is negative, and the logarithm NaN.)"),
+        (b * above(rate), "the rate is asked, and not what it costs, β times the rate."),
+        ((1 + x / b).log() / 2, "this is ½ ln(1 + λ / β); the 1 does not belong there."),
+        (above(x.log() / 2 - b), "β divides the variance within the logarithm."),
+        (above(x.log() / 2 - b.log()), "½ stands before ln β too."),
+        (above(x.log() / 2) / b, "β divides the variance within the logarithm, not the rate."),
+        (above((x - b).clamp(min=1).log() / 2), "the variance is divided by β; you subtract it."),
+        (v, "this is v, the posterior variance; the rate is −½ ln v."),
+        (v * x / 2, "this is the distortion; the rate is asked."),
+        (rate.where(x > b, 1), "below the price v is 1 and the rate is 0; yours is 1 there."),
+        (rate.where(x > b, x), "below the price the rate is 0."),
+        (rate.where(x > 1, 0), "nothing is bought where the variance is below β; you compare it "
+         "with 1."),
     ]  # fmt: skip
-    expected = at_both(lambda x, b: above((x / b).log() / 2))
-    made = [(at_both(formula), sentence) for formula, sentence in slips]
-    wrong = compare(torch.stack(found), expected, made, logarithms=True)
-    if not wrong or not wrong.startswith("for the numbers"):
-        return wrong
-    place = 0 if not same(found[0], expected[0]) else 1
-    habit = ask.habits((variances, betas[place]), (0,))
-    return (
-        f"for variances {variances.tolist()} and β = {betas[place]:g} the rates are "
-        f"{listed(expected[place])}, and yours {listed(found[place])}."
-    ) + habit
+
+    def numbers() -> str:
+        at = 0 if not same(found[0], expected[0]) else 1
+        return (
+            f"for variances {variances.tolist()} and β = {betas[at]:g} the rates are "
+            f"{listed(expected[at])}, and yours {listed(found[at])}."
+        ) + ask.habits((variances, betas[at]), (0,))
+
+    return compare(found, expected, slips, logarithms=True, otherwise=numbers)
 
 
 @exercise(3, "Between two neighbouring optima it has to lie between their two β.")
@@ -102,35 +84,34 @@ def exchange_rate(ask: Ask) -> str:
         )
     saved, paid = -rates.diff(), distortions.diff()
     expected = paid / saved
-    inverse = "this is the rate for each nat of distortion; the question is the other way round."
     slips = [
         (-expected, "the sign is turned round: the rate *saved* is the first minus the second."),
-        (saved / paid, inverse),
-        (-saved / paid, inverse),
+        (saved / paid, -saved / paid, "this is the rate for each nat of distortion; the question "
+         "is the other way round."),
         (paid - saved, "divide the distortion paid by the rate saved; you subtract."),
         (paid * saved, "divide the distortion paid by the rate saved; you multiply."),
         ((distortions[1:] - distortions[0]) / (rates[0] - rates[1:]), "each pair is of neighbours; "
          "you compare every setting with the first."),
-        (distortions[1:] / rates[1:], "differences of neighbours are divided, not the values."),
-        (distortions[:-1] / rates[:-1], "differences of neighbours are divided, not the values."),
+        (distortions[1:] / rates[1:], distortions[:-1] / rates[:-1], "differences of neighbours "
+         "are divided, not the values."),
         (expected.flip(0), "the numbers are right and their order is turned round."),
         ((distortions / rates).diff(), "take the differences first and divide afterwards."),
         (distortions[1:] / saved, "above stands the difference of two distortions, not one of "
          "them."),
-        (paid / rates[1:], "below stands the difference of two rates, not one of them."),
-        (paid / rates[:-1], "below stands the difference of two rates, not one of them."),
+        (paid / rates[1:], paid / rates[:-1], "below stands the difference of two rates, not one "
+         "of them."),
     ]  # fmt: skip
-    wrong = compare(found, expected, slips)
-    if not wrong.startswith("for the numbers"):
-        return wrong
-    at = int((found - expected).abs().gt(1e-3).nonzero()[0])
-    one, two, d, e = (float(v) for v in (*rates[at : at + 2], *distortions[at : at + 2]))
-    habit = ask.habits((rates, distortions), (0, 1))
-    return (
-        f"rates {one:g} → {two:g} and distortions {d:g} → {e:g} are {e - d:g} nats of distortion "
-        f"for {one - two:g} nats of rate saved: {float(expected[at]):g}, and yours says "
-        f"{float(found[at]):.3g}."
-    ) + habit
+
+    def numbers() -> str:
+        at = int((found - expected).abs().gt(1e-3).nonzero()[0])
+        one, two, d, e = (*rates[at : at + 2].tolist(), *distortions[at : at + 2].tolist())
+        return (
+            f"rates {one:g} → {two:g} and distortions {d:g} → {e:g} are {e - d:g} nats of "
+            f"distortion for {one - two:g} nats of rate saved: {float(expected[at]):g}, and yours "
+            f"says {float(found[at]):.3g}."
+        ) + ask.habits((rates, distortions), (0, 1))
+
+    return compare(found, expected, slips, otherwise=numbers)
 
 
 @exercise(3, "It needs no threshold, and no scale of the dimension either.")
@@ -150,9 +131,8 @@ def roc_auc(ask: Ask) -> str:
     expected = strictly + ties / 2
     said = float(found)
     slips = [
-        (1 - expected, "this counts the negatives that lie above; it is the positives' turn."),
-        (1 - strictly - ties, "this counts the negatives that lie above; it is the positives' "
-         "turn."),
+        (1 - expected, 1 - strictly - ties, "this counts the negatives that lie above; it is the "
+         "positives' turn."),
         (1 - strictly, "this counts the negatives that lie above or level; it is the positives' "
          "turn, and equal values count as half."),
         (strictly, "pairs of equal values count as half; yours leaves them out."),
@@ -171,9 +151,8 @@ def roc_auc(ask: Ask) -> str:
         "take every pair of a value with label 1 and a value with label 0, and count how often the "
         "former is larger: the share"
     )
-    for value, sentence in slips:
-        if same(found, value) and not same(value, expected):
-            return sentence
+    if known := known_slip(found, expected, slips):
+        return known
     if not found.isfinite():
         return f"the result is {said:g}; {where} is {float(expected):.3f} here."
     if same(found, expected):
@@ -214,10 +193,8 @@ def information(ask: Ask) -> str:
         (expected / math.log(10), "this comes from the logarithm to base 10; the natural one gives "
          "nats."),
         (-expected, "the sign is turned round; mutual information is never negative."),
-        (expected * total, "divide the counts by their sum first; the formula is about "
-         "probabilities."),
-        ((counts[seen] * raw.log()).sum(), "divide the counts by their sum first; the formula is "
-         "about probabilities."),
+        (expected * total, (counts[seen] * raw.log()).sum(), "divide the counts by their sum "
+         "first; the formula is about probabilities."),
         ((p[seen] * raw.log()).sum(), "divide the counts by their sum before the logarithm too."),
         (of_both, "this is the entropy of the table; compare it with that of independent columns."),
         ((p[seen] * p[seen].log()).sum(), "this is minus the entropy of the table; the product of "
@@ -233,25 +210,18 @@ def information(ask: Ask) -> str:
         (ratio.log().sum(), "each logarithm has to be weighed by p(z, v)."),
         (ratio.log().mean(), "each logarithm has to be weighed by p(z, v), and the products "
          "summed."),
-        ((p[seen] * ratio.log()).mean(), "this is a mean over cells; sum over them."),
-        ((p[seen] * ratio.log()).sum() / counts.numel(), "this is a mean over cells; sum over "
-         "them."),
+        ((p[seen] * ratio.log()).mean(), expected / counts.numel(), "this is a mean over cells; "
+         "sum over them."),
         ((p[seen] * ratio).sum(), "the logarithm is missing."),
         ((p[seen] * (p / rows[:, None])[seen].log()).sum(), "below stands the product of both "
          "margins; yours has that of the rows alone."),
         ((p[seen] * (p / columns)[seen].log()).sum(), "below stands the product of both margins; "
          "yours has that of the columns alone."),
-        (expected / torch.minimum(of_rows, of_columns), "this is divided by an entropy; leave it "
-         "in nats."),
-        (expected / (of_rows * of_columns).sqrt(), "this is divided by an entropy; leave it in "
-         "nats."),
-        (2 * expected / (of_rows + of_columns), "this is divided by an entropy; leave it in nats."),
-        (expected / of_rows, "this is divided by an entropy; leave it in nats."),
-        (expected / of_columns, "this is divided by an entropy; leave it in nats."),
+        *((expected / entropy, "this is divided by an entropy; leave it in nats.") for entropy in
+          (of_rows, of_columns, (of_rows + of_columns) / 2, (of_rows * of_columns).sqrt())),
     ]  # fmt: skip
     if found.isnan():
-        full = counts + 1
-        if same(ask.tensor(full), mutual(full)):
+        if same(ask.tensor(counts + 1), mutual(counts + 1)):
             return (
                 "the result is NaN: empty cells give 0 · log 0. Leave them out; they add nothing."
             )
@@ -259,14 +229,11 @@ def information(ask: Ask) -> str:
             f"the result is NaN, and should be {float(expected):.4f}. Empty cells give 0 · log 0, "
             "which is NaN, and have to be left out; here they are not the only fault."
         )
-    wrong = compare(found, expected, slips, logarithms=True)
-    if not wrong.startswith("for the numbers"):
-        return wrong
-    habit = ask.habits((counts,))
-    return (
+    return compare(found, expected, slips, logarithms=True, otherwise=lambda: (
         f"for rows {counts.int().tolist()} it is {float(expected):.4f} nats, and yours says "
         f"{float(found):.4g}. The table of independent columns is the product of the two margins."
-    ) + habit
+        + ask.habits((counts,))
+    ))  # fmt: skip
 
 
 @exercise(3, "Averaged over the factors this is MIG.")
@@ -310,20 +277,15 @@ def information_gap(ask: Ask) -> str:
          "entries; subtract the second best."),
         ((second - third) / entropies, "this is the second best minus the third; begin with the "
          "best."),
-        ((last - third) / entropies, "these are the two smallest entries of each column; take the "
-         "two largest, in descending order."),
-        ((third - last) / entropies, "these are the two smallest entries of each column; take the "
-         "two largest, in descending order."),
+        ((last - third) / entropies, (third - last) / entropies, "these are the two smallest "
+         "entries of each column; take the two largest, in descending order."),
         (best - second / entropies, "both entries are divided by the entropy; brackets are "
          "missing."),
         ((matrix[0] - matrix[1]) / entropies, "these are the first two rows; take of each column "
          "the largest entry and the second largest, wherever they stand."),
     ]  # fmt: skip
-    wrong = compare(found, expected, slips)
-    if not wrong.startswith("for the numbers"):
-        return wrong
-    habit = ask.habits((matrix, entropies), (0, 1))
-    return (
+    return compare(found, expected, slips, otherwise=lambda: (
         f"the gaps here are {listed(expected)}, and yours {listed(found)}: of each column the "
         "largest entry minus the second largest, as a share of the entropy."
-    ) + habit
+        + ask.habits((matrix, entropies), (0, 1))
+    ))  # fmt: skip

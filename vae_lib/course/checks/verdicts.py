@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 Answer = Callable[..., Any]
-Slip = tuple[Any, str]  # what a known mistake gives, and what to say of it
+Slip = tuple[Any, ...]  # what known mistakes give, and at the end the sentence to say of them
 
 # Borders and tints that can be read on white and on black.
 COLOURS = {"solved": "46, 160, 67", "open": "210, 153, 34", "solution": "110, 118, 129"}
@@ -269,16 +269,31 @@ OF_LOGARITHMS = {
 }
 
 
+def known_slip(found: Tensor, expected: Any, slips: Iterable[Slip]) -> str:
+    """The sentence of the first slip that gives these numbers, or nothing.
+
+    >>> known_slip(torch.tensor(6.0), 2.0, [(4.0, 6.0, "you added something.")])
+    'you added something.'
+    """
+    for *values, sentence in slips:
+        # What equals the truth here says nothing.
+        if any(same(found, value) and not same(value, expected) for value in values):
+            return sentence
+    return ""
+
+
 def compare(
     found: Tensor,
     expected: Any,
     slips: Iterable[Slip] = (),
     where: str = "for the numbers of this check the result",
     logarithms: bool = False,
+    otherwise: Callable[[], str] | None = None,
 ) -> str:
     """Nothing if they agree; else the slip that gives these numbers, a factor, or the numbers.
 
-    ``where`` begins the sentence of numbers, and ``logarithms`` are what the result is made of.
+    ``where`` begins the sentence of numbers, ``otherwise`` gives a better one, and ``logarithms``
+    are what the result is made of.
 
     >>> compare(torch.tensor([2.0, 4.0]), [1.0, 2.0])
     'the result is twice what it should be.'
@@ -292,10 +307,8 @@ def compare(
     expected = torch.as_tensor(expected).detach().double()
     if same(found, expected):
         return ""
-    for value, sentence in slips:
-        # What equals the truth here says nothing.
-        if same(found, value) and not same(value, expected):
-            return sentence
+    if known := known_slip(found, expected, slips):
+        return known
     if found.shape != expected.shape:
         return f"the result has shape {tuple(found.shape)}; expected is {tuple(expected.shape)}."
     finite = found.isfinite()
@@ -309,14 +322,16 @@ def compare(
     if large.any():
         factor = float((found[large] / expected[large]).mean())
         if same(found, factor * expected):
-            for known, sentence in (FACTORS | OF_LOGARITHMS if logarithms else FACTORS).items():
-                if math.isclose(known, factor, rel_tol=1e-3):
+            for slip, sentence in (FACTORS | OF_LOGARITHMS if logarithms else FACTORS).items():
+                if math.isclose(slip, factor, rel_tol=1e-3):
                     return sentence
             if int(large.sum()) > 1 and abs(factor) > 1e-3:
                 return f"the result is {factor:.4g} times what it should be, everywhere."
     step = float((found - expected).mean())
     if found.numel() > 1 and same(found - expected, torch.full_like(expected, step)):
         return f"every value is too {'large' if step > 0 else 'small'} by {abs(step):.4g}."
+    if otherwise:
+        return otherwise()
     wrong = ((found - expected).abs() > 1e-4 * (1 + expected.abs())).flatten()
     at = int(wrong.nonzero()[0])
     value, right = float(found.flatten()[at]), float(expected.flatten()[at])
