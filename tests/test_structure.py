@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import vae_lib
+import vae_lib.config
 
 ROOT = Path(__file__).parent.parent
 # A room imports only from those before it. `vae_lib/__init__` hands names on from all of them.
@@ -116,3 +116,17 @@ def test_the_map_in_the_packages_docstring_shows_the_rooms_in_their_order():
     told = [name for name in re.findall(r"``(\w+)``", table) if name in ROOMS]
     assert told == sorted(told, key=ROOMS.index)
     assert {*told, *re.findall(r"``(\w+)``", rest)} == set(ROOMS) - {"__main__"}
+
+
+def test_where_a_new_thing_goes_is_there():
+    table = (ROOT / "book" / "contributing.md").read_text(encoding="utf-8")
+    table = table.partition("## Where a new thing goes")[2].partition("\n## ")[0]
+    named = [name for name in re.findall(r"`([^`]+)`", table) if re.search(r"/|\.\w+$", name)]
+    assert len(named) > 15
+    beside = {"celeba.py", "opening.py"}, {"view.mjs"}  # in the folder that their row names first
+    folders = "vae_lib/faces", "vae_lib/explorer/browser"
+    places = {name: folder for names, folder in zip(beside, folders, strict=True) for name in names}
+    gone = [name for name in named if not (ROOT / places.get(name, "") / name).exists()]
+    assert not gone, f"book/contributing.md sends people to what is not there: {', '.join(gone)}"
+    assert "`OBJECTIVES`" in table
+    assert vae_lib.config.OBJECTIVES
