@@ -41,7 +41,7 @@ def weights_name(faces: str, setting: Setting) -> str:
         raise InputError(f"Faces are called {faces!r}; their name stands in a file's: one word.")
     if setting == Setting("beta-vae", 1):
         return f"vae_{faces}.pth"
-    name = f"{setting.word}_{setting.value:g}.pth"
+    name = f"{setting.stem}.pth"
     return f"vae_{name}" if faces == "celeba" else f"vae_{faces}_{name}"
 
 

@@ -11,11 +11,13 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, subcommand
 
-from vae_lib.config import check_seed, setting_of
+from vae_lib.config import check_seed, objective_named, setting_of
 from vae_lib.console import INTERRUPTED, quiet_interrupts, say, spell_what_consoles_lack
 from vae_lib.errors import InputError, TrainingStopped
 from vae_lib.faces import Faces, open_faces
-from vae_lib.training.config import TrainConfig
+from vae_lib.training.config import DEFAULTS, TrainConfig
+
+PLURALS = {"beta": "betas", "capacity": "capacities"}  # options of a sweep
 
 # PyTorch takes seconds to import: only what runs after the arguments are read may import it.
 
@@ -183,7 +185,7 @@ class Sweep:
         from vae_lib.training.watch import EpochGrids, ProgressLine
 
         setting, seed = self.config.setting, self.config.seed
-        several = {"beta": "betas", "capacity": "capacities"}.get(setting.parameter)
+        several = PLURALS.get(setting.parameter)
         plain = TrainConfig(objective=setting.objective)
         if (several and setting != plain.setting) or seed != TrainConfig.seed:
             one = (
@@ -210,10 +212,11 @@ class Sweep:
         print(f"{setting.parameter:>8}  seed  excess nats  KL nats  active  PSNR dB   SSIM")
         for result in results:
             test = result["test"]
+            at = result.get("measured_at_beta")
             print(
                 f"{setting_of(result).value:>8g}  {result['identity']['seed']:>4}  "
                 f"{test['excess']:>11.1f}  {test['kl']:>7.1f}  {test['active_01']:>6}  "
-                f"{test['psnr']:>7.2f}  {test['ssim']:.3f}"
+                f"{test['psnr']:>7.2f}  {test['ssim']:.3f}" + (f"  at β = {at:g}" if at else "")
             )
 
 
@@ -418,6 +421,19 @@ class Course:
         self.command.run()
 
 
+def refuse_unread(arguments: list[str], config: TrainConfig) -> None:
+    """Refuse numbers that the objective does not read, given at their defaults too."""
+    read = objective_named(config.objective).parameters
+    given = {argument.partition("=")[0] for argument in arguments}
+    for name in DEFAULTS.keys() - read:
+        if found := {f"--{name}", f"--{PLURALS.get(name, name)}"} & given:
+            way = "leave --beta-range out" if config.beta_range else "choose another objective"
+            raise InputError(
+                f"Found {found.pop()}, but the objective {config.objective} has none; leave it "
+                f"out, or {way}."
+            )
+
+
 Command = (
     Annotated[Prepare, subcommand("prepare")]
     | Annotated[Download, subcommand("download")]
@@ -437,6 +453,8 @@ def main(arguments: list[str] | None = None) -> int:
     spell_what_consoles_lack()
     try:
         command = tyro.cli(Command, prog="vae", args=arguments, description=__doc__)
+        if isinstance(command, Train | Sweep):
+            refuse_unread(sys.argv[1:] if arguments is None else arguments, command.config)
         with quiet_interrupts():
             import torch  # noqa: F401
         command.run()

@@ -112,7 +112,8 @@ class Objective:
     word : str
         Stands in the names of its files: ``tcvae`` in ``vae_tcvae_6.pth``.
     label : str
-        What people read, with ``{:g}`` where the first parameter stands.
+        What people read, with ``{0:g}`` where the first parameter stands, and ``{1:g}`` where
+        the one that ``also`` names does.
     loss : callable, or its name as ``"module:function"``
         Gives `vae_lib.objective.Losses`. It is handed what its arguments name: ``logits`` and ``x``
         (n, 3, h, w), ``mu``, ``logvar`` and ``z`` (n, latent_size), ``images`` (the size of the
@@ -128,6 +129,9 @@ class Objective:
         does the loss get it, and a model that lists the name in its ``conditions``.
     faces : int
         How many a process needs at least: 2 where the loss compares faces.
+    also : str
+        A second parameter that two runs may differ in: its number stands before the first's in
+        the names of files.
     network : callable, or its name as ``"module:function"``
         Makes the model that is trained. It is handed what its arguments name: ``config``, its
         shape, and the parameters.
@@ -140,6 +144,7 @@ class Objective:
     schedule: dict[str, Callable[..., float]] = field(default_factory=dict)
     draw: dict[str, Callable[..., Any]] = field(default_factory=dict)
     faces: int = 1
+    also: str = ""
     network: str | Callable[..., Any] = "vae_lib.model:VAE"
 
     @property
@@ -158,7 +163,7 @@ class Objective:
         return resolve_name(self.network) if isinstance(self.network, str) else self.network
 
 
-def check_range(beta_range: tuple[float, float]) -> tuple[float, float]:
+def check_range(beta_range: tuple[float, ...]) -> tuple[float, float]:
     """The range as two floats.
 
     Raises
@@ -177,7 +182,8 @@ comes first.
         low, high = map(float, beta_range)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"The range of β is {beta_range!r}; give its smallest and its largest value."
+            f"The range of β is {beta_range!r}; give two numbers, its smallest and its largest: "
+            "0.5 20."
         ) from error
     if math.inf > low > high > 0:
         raise InputError(
@@ -221,13 +227,13 @@ OBJECTIVES = {
     "beta-vae": Objective(
         parameters={"beta": Parameter(1.0)},
         word="beta",
-        label="β = {:g}",
+        label="β = {0:g}",
         loss="vae_lib.objective:beta_vae_objective",
     ),
     "beta-tcvae": Objective(
         parameters={"beta": Parameter(1.0)},
         word="tcvae",
-        label="β-TCVAE, β = {:g}",
+        label="β-TCVAE, β = {0:g}",
         loss="vae_lib.objective:beta_tcvae_objective",
         faces=2,
     ),
@@ -238,7 +244,7 @@ OBJECTIVES = {
             "rise": Parameter(0.5, most=1.0, weight=False),
         },
         word="capacity",
-        label="C = {:g} nats",
+        label="C = {0:g} nats",
         loss="vae_lib.objective:capacity_objective",
         schedule={"capacity": risen},
     ),
@@ -248,9 +254,10 @@ OBJECTIVES = {
             "low": Parameter(0.5, above=True, weight=False),
         },
         word="any_beta",
-        label="every β up to {:g}",
+        label="every β from {1:g} to {0:g}",
         loss="vae_lib.objective:any_beta_objective",
         draw={"beta": draw_beta},
+        also="low",
         network="vae_lib.model.any_beta:network_of",
     ),
 }
@@ -282,10 +289,14 @@ class Setting(NamedTuple):
 
     >>> Setting("beta-tcvae", 6.0).label
     'β-TCVAE, β = 6'
+    >>> Setting("any-beta", 8.0, 0.5).label, Setting("any-beta", 8.0, 0.5).stem
+    ('every β from 0.5 to 8', 'any_beta_0.5-8')
     """
 
     objective: str
     value: float
+    also: float | None = None
+    """The number of the objective's second parameter, where its name has one."""
 
     @property
     def parameter(self) -> str:
@@ -300,7 +311,39 @@ class Setting(NamedTuple):
     @property
     def label(self) -> str:
         """What people read: ``β = 4``, ``β-TCVAE, β = 6`` or ``C = 25 nats``."""
-        return objective_named(self.objective).label.format(self.value)
+        return objective_named(self.objective).label.format(self.value, self.also)
+
+    @property
+    def stem(self) -> str:
+        """How the names of files begin: ``beta_4``, ``capacity_25`` or ``any_beta_0.5-20``."""
+        numbers = [self.value] if self.also is None else [self.also, self.value]
+        return f"{self.word}_{'-'.join(f'{number:g}' for number in numbers)}"
+
+
+def setting_among(objective: str, values: Mapping[str, Any]) -> Setting:
+    """What a run is called that has these numbers, by name.
+
+    Raises
+    ------
+    InputError
+        If one that its name needs is missing or is none.
+
+    Examples
+    --------
+    >>> setting_among("any-beta", {"low": 0.5, "high": 8, "epochs": 10})
+    Setting(objective='any-beta', value=8, also=0.5)
+    """
+    known = objective_named(objective)
+    found: list[float] = []
+    for name in (known.parameter, *([known.also] if known.also else [])):
+        value: Any = values.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value):
+            raise InputError(
+                f"A recipe of {objective} has {value!r} for its {name}, which is no number."
+            )
+        found.append(value)
+    return Setting(objective, *found)
 
 
 def setting_of(run: Mapping[str, Any]) -> Setting:
@@ -321,17 +364,11 @@ def setting_of(run: Mapping[str, Any]) -> Setting:
     Examples
     --------
     >>> setting_of({"beta": 4.0, "epochs": 10})
-    Setting(objective='beta-vae', value=4.0)
+    Setting(objective='beta-vae', value=4.0, also=None)
     """
     recipe = run.get("identity", run) if isinstance(run, Mapping) else run
     if not isinstance(recipe, Mapping):
         raise InputError(f"Found {type(recipe).__name__} where a run's recipe was expected.")
     known = [name for name, objective in OBJECTIVES.items() if objective.parameter in recipe]
     name = recipe.get("objective", next(iter(known), next(iter(OBJECTIVES))))
-    parameter = objective_named(name).parameter
-    value = recipe.get(parameter)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(
-            f"A recipe of {name} has {value!r} for its {parameter}, which is no number."
-        )
-    return Setting(name, value)
+    return setting_among(name, recipe)

@@ -16,7 +16,7 @@ from vae_lib.pretrained import FOLDER
 from vae_lib.pretrained.beta_table import BetaTable
 from vae_lib.pretrained.gallery import Gallery
 from vae_lib.study import RESULTS
-from vae_lib.training.config import TrainConfig
+from vae_lib.training.config import ANY_BETA, TrainConfig
 
 CELEBA_DATA = """\
 CelebA (Liu et al. 2015, "Deep Learning Face Attributes in the Wild"), aligned and cropped to
@@ -223,13 +223,16 @@ faces at most {max(table.interpolated.max(), 0):.3f} dB, measured against encodi
 def options(recipe: dict[str, Any]) -> str:
     """What to tell ``vae train`` so that it follows a recipe."""
     setting, plain = setting_of(recipe), asdict(TrainConfig())
-    told = f" --objective {setting.objective}" * (setting.objective != plain["objective"])
-    told += f" --{setting.parameter} {setting.value:g}"
-    told += "".join(
-        f" --{name} {recipe[name]:g}"
-        for name in [*objective_named(setting.objective).parameters][1:]
-        if recipe.get(name, plain[name]) != plain[name]
-    )
+    if setting.objective == ANY_BETA:
+        told = f" --beta-range {setting.also:g} {setting.value:g}"
+    else:
+        told = f" --objective {setting.objective}" * (setting.objective != plain["objective"])
+        told += f" --{setting.parameter} {setting.value:g}"
+        told += "".join(
+            f" --{name} {recipe[name]:g}"
+            for name in [*objective_named(setting.objective).parameters][1:]
+            if recipe.get(name, plain[name]) != plain[name]
+        )
     told += (
         f" --epochs {recipe['epochs']} --seed {recipe['seed']}" + " --compile" * recipe["compile"]
     )

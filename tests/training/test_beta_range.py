@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from vae_lib import evaluate, load_weights, train
-from vae_lib.config import VAEConfig, draw_beta
+from vae_lib.cli import main
+from vae_lib.config import VAEConfig, draw_beta, setting_of
 from vae_lib.errors import InputError
 from vae_lib.model.any_beta import AnyBetaVAE
 from vae_lib.objective import any_beta_objective, beta_vae_objective
@@ -55,7 +56,7 @@ def test_a_run_is_trained_measured_at_five_beta_and_loaded(faces, tmp_path):
     for one in last["at_beta"]:
         assert one["kl"] == pytest.approx(evaluate(run.model, valid, beta=one["beta"]).kl)
     assert last["kl"] == last["at_beta"][1]["kl"]  # what stands for the run is β = 1
-    again = load_weights(tmp_path / "vae_synthetic_any_beta_8.pth")
+    again = load_weights(tmp_path / "vae_synthetic_any_beta_0.5-8.pth")
     assert isinstance(again, AnyBetaVAE)
     assert again.metadata["recipe"]["objective"] == "any-beta"
     assert evaluate(again, valid, beta=2.0).kl == evaluate(run.model, valid, beta=2.0).kl
@@ -79,9 +80,33 @@ def test_gates_learn_that_more_nats_are_bought_where_they_are_cheap(faces):
 
 def test_a_sweep_has_seeds_of_it(faces, tmp_path):
     (result,) = sweep(replace(CONFIG, epochs=1), faces, tmp_path, [8.0], [3], device="cpu")
-    assert (tmp_path / "any_beta_8_seed_3.json").exists()
+    assert (tmp_path / "any_beta_0.5-8_seed_3.json").exists()
     assert result["identity"]["low"] == 0.5
-    assert json.loads((tmp_path / "any_beta_8_seed_3.json").read_text())["test"]["kl"] > 0
+    assert json.loads((tmp_path / "any_beta_0.5-8_seed_3.json").read_text())["test"]["kl"] > 0
+    assert result["measured_at_beta"] == 1
+
+
+def test_ranges_with_one_end_in_common_have_names_of_their_own():
+    wide, narrow = CONFIG.setting, replace(CONFIG, beta_range=(2, 8)).setting
+    assert (wide.stem, narrow.stem) == ("any_beta_0.5-8", "any_beta_2-8")
+    assert wide.label == "every β from 0.5 to 8"
+    assert setting_of(CONFIG.recipe()) == wide
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("train --beta-range 4", "give two numbers, its smallest and its largest: 0.5 20."),
+        ("train --beta-range 0.5 20 --beta 1", "any-beta has none; leave it out, or leave"),
+        ("train --beta-range 0.5 20 --beta=1", "Found --beta, but"),
+        ("sweep --beta-range 0.5 20 --betas 1 4", "Found --betas, but"),
+        ("sweep --capacities 25", "beta-vae has none; leave it out, or choose another objective."),
+        ("train --objective capacity --beta 1", "Found --beta, but the objective capacity"),
+    ],
+)
+def test_a_number_that_is_given_for_nothing_is_refused_at_its_default_too(given, told, capsys):
+    assert main(given.split()) == 2
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

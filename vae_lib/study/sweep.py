@@ -18,7 +18,7 @@ from vae_lib.faces.dataset import SPLITS, Faces
 from vae_lib.files import write_atomically
 from vae_lib.latent import encode_images
 from vae_lib.model import VAE
-from vae_lib.model.any_beta import shown
+from vae_lib.model.any_beta import AtBeta, shown
 from vae_lib.study.codes import load_codes, rounded, save_codes, score_codes
 from vae_lib.study.runs import CODES, read_run
 from vae_lib.training import Callback, train
@@ -37,7 +37,7 @@ def run_name(config: TrainConfig) -> str:
     >>> run_name(TrainConfig(beta=4.0, seed=2))
     'beta_4_seed_2'
     """
-    return f"{config.setting.word}_{config.setting.value:g}_seed_{config.seed}"
+    return f"{config.setting.stem}_seed_{config.seed}"
 
 
 def sweep(
@@ -198,10 +198,12 @@ def measure(weights: Path, faces: Faces, device: str | None = None) -> dict[str,
     model = load_weights(weights, device or "cpu")
     metadata = model.metadata
     model = shown(model)  # a network for every β is measured at one
+    inner = getattr(model, "inner", model)
     measured = evaluate(model, faces.split("test").images, ssim=True)
     setting = setting_of(metadata.get("recipe", {}))
     result = {
         setting.parameter: setting.value,
+        **({"measured_at_beta": inner.beta} if isinstance(inner, AtBeta) else {}),
         "seed": metadata["recipe"].get("seed"),
         "test": measured.flat(),
         "kl_per_dimension": measured.kl_per_dimension,

@@ -12,6 +12,7 @@ from vae_lib.config import (
     check_range,
     check_seed,
     objective_named,
+    setting_among,
 )
 from vae_lib.errors import InputError
 
@@ -52,7 +53,7 @@ or choose the objective capacity.
     """With capacity: weight of the KL's distance from C."""
     rise: float = DEFAULTS["rise"]
     """With capacity: the share of training over which C rises from 0, linearly."""
-    beta_range: tuple[float, float] | None = None
+    beta_range: tuple[float, ...] | None = None
     """Smallest and largest β of one network that serves them all; each face draws its own."""
     parameters: dict[str, float] = field(default_factory=dict, hash=False)
     """What an objective of your own reads besides: names, each with its number."""
@@ -135,7 +136,7 @@ or choose the objective capacity.
     @property
     def setting(self) -> Setting:
         """What the run is called: its objective, and the first number that this reads."""
-        return Setting(self.objective, next(iter(self.values().values())))
+        return setting_among(self.objective, self.values())
 
     def with_setting(self, value: float) -> "TrainConfig":
         """The same with another value of the number that tells two runs apart.

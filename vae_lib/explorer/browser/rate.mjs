@@ -63,8 +63,6 @@ export function ratePart(controller) {
     input: act,
     reset: () => rateOf() && act(rateOf().first),
   });
-  slider.zero.title = "Back to where it was (key 0)";
-  slider.zero.setAttribute("aria-label", "β: back to where it was");
   const marks = MARKS.filter((beta) => ends[0] <= beta && beta <= ends[1]).map((beta) =>
     h("span", { style: `--at:${(stepOf(beta) - low) / (high - low)}`, onclick: () => act(stepOf(beta)) }, String(beta)),
   );
@@ -87,6 +85,9 @@ export function ratePart(controller) {
     fixed.textContent = rate ? "" : `${label} was trained with one β; choose the network for every β above its sliders to move β.`;
     if (!rate) return;
     const beta = controller.betaOf();
+    const first = written(betaOfStep(rate.first));
+    slider.zero.title = `Back to β = ${first} (key 0)`;
+    slider.zero.setAttribute("aria-label", `β: back to ${first}`);
     slider.show(Math.round(stepOf(beta)));
     if (!rate.measured) return;
     const moved = Object.keys(amounts).length || Object.keys(offsets).length || (end && t > 0);
