@@ -73,6 +73,25 @@ def test_beta_is_undone_shared_and_given_back(page):
     shows(page, before, within=0)
 
 
+def test_one_network_twice_is_one_face_at_two_beta(browser, tmp_path):
+    page = opened(
+        browser, static_page(tmp_path, f"from vae_lib import explore\nexplore(['{NAME}'] * 2)")
+    )
+    network, table = load_pretrained(NAME), load_beta_table(NAME)
+    row = load_gallery(NAME).ids.index(OPENING[1])
+    page.get_by_label("β", exact=True).press("End")
+    for m, beta in enumerate((network.beta_range[1], 1.0)):
+        code = table.at(beta, "mu")[row][None]
+        face = decode_images(network, code, beta=beta)[0]
+        shows(page, face, 2, f".ve-model:nth-child({m + 1}) canvas")
+        told = page.locator(".ve-model").nth(m)
+        assert f"β = {beta:g}" in told.inner_text().replace("\u00a0", " ")
+    page.get_by_role("radio").nth(1).click()  # the slider is the other one's now
+    assert page.get_by_label("β", exact=True).input_value() == "0"
+    assert page.get_by_role("button", name="β: back to 1").count() == 1
+    page.context.close()
+
+
 def test_numbers_of_a_face_that_was_moved_are_a_dash(page):
     page.locator(".ve-latent input").first.evaluate(SET, 1.5)
     told = page.locator(".ve-meter output").all_inner_texts()

@@ -63,4 +63,7 @@ export const soon = (task, wait) => {
   };
 };
 
+/** 0.5, 1.3, 12: a number with two digits that count. */
+export const twoDigits = (value) => String(Number(value.toPrecision(2)));
+
 export const decimals = (value, digits = 2) => value.toFixed(digits).replace("-", "−");

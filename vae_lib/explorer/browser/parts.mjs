@@ -1,6 +1,6 @@
 // The parts of the explorer: each gives an element, and a function that tells it what changed.
 
-import { clamp, decimals, norm, soon } from "./numbers.mjs";
+import { clamp, decimals, norm, soon, twoDigits } from "./numbers.mjs";
 import { NOTCHES, OCTAVE, codeOf } from "./state.mjs";
 import { LARGE, difference, drawn, gif, pngOf, sideBySide } from "./pictures.mjs";
 import { renamable } from "./names.mjs";
@@ -26,13 +26,15 @@ export function facesPart(controller) {
     const radio = h("input", { type: "radio", name: group, onchange: () => controller.act({ type: "lead", lead: m }) });
     const whole = label.replaceAll(" = ", "\u00a0=\u00a0"); // breaks at "_" and ", " first
     const name = h("span", {}, ...whole.split(/(?<=_)/).flatMap((part) => [part, h("wbr")]));
+    const at = h("span", {}); // the slider's β, of a network that takes it
+    const told = h("span", {}, name, at);
     const title = several
-      ? h("label", { class: "ve-lead", title: "The sliders show the values of this model" }, radio, name)
-      : h("span", { class: "ve-lead" }, name);
+      ? h("label", { class: "ve-lead", title: "The sliders show the values of this model" }, radio, told)
+      : h("span", { class: "ve-lead" }, told);
     const gauge = h("span", { class: "ve-gauge", "aria-hidden": "true" }, shell, mark);
     const made = figure(h("div", {}, title, length, gauge), `Face decoded by ${label}`, "ve-model");
     gauge.title = length.title = `‖z‖: how far this code lies from the prior’s mean. Random draws from the prior lie in the shaded band, at ${decimals(middle, 1)} ± 1.4.`;
-    return { ...made, length, mark, radio };
+    return { ...made, label, at, length, mark, radio };
   });
   const original = figure("original", "Original picture", "ve-extra");
   const changes = figure("what changed", "What changed: difference from the starting face", "ve-extra");
@@ -60,7 +62,11 @@ export function facesPart(controller) {
       dot.className = `ve-dot ve-${mode}`;
     }
     if (what === "state") {
-      figures.forEach(({ length, mark, radio }, m) => {
+      figures.forEach(({ canvas, label, at, length, mark, radio }, m) => {
+        if (world.models[m].rate) {
+          at.textContent = `, β\u00a0=\u00a0${twoDigits(controller.betaOf(m))}`;
+          canvas.setAttribute("aria-label", `Face decoded by ${label}${at.textContent}`);
+        }
         const z = controller.positions[m];
         if (!z) return;
         length.textContent = `‖z‖ = ${decimals(norm(z), 1)}`;

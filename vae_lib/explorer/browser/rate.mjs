@@ -1,13 +1,12 @@
 // β as a slider, of a network that serves every β: what a price leaves of a face, and of its code.
 
-import { clamp, decimals } from "./numbers.mjs";
+import { clamp, decimals, twoDigits } from "./numbers.mjs";
 import { OCTAVE, atBeta } from "./state.mjs";
 import { h, ownSlider } from "./dom.mjs";
 
 const MARKS = [1, 4, 10]; // the β of the course's other models
 const IN_USE = 0.1; // nats, above which a dimension counts as active
 
-const written = (beta) => String(Number(beta.toPrecision(2)));
 const betaOfStep = (step) => 2 ** (step / OCTAVE);
 const stepOf = (beta) => OCTAVE * Math.log2(beta);
 
@@ -59,7 +58,7 @@ export function ratePart(controller) {
   const slider = ownSlider({
     label: "β", note: "weight of the KL", low, high,
     about: "The price of a nat: what one nat in the code must save of the picture. Detail that saves less is no longer told.",
-    shown: (step) => written(clamp(betaOfStep(step), ...(rateOf()?.range ?? ends))),
+    shown: (step) => twoDigits(clamp(betaOfStep(step), ...(rateOf()?.range ?? ends))),
     input: act,
     reset: () => rateOf() && act(rateOf().first),
   });
@@ -85,7 +84,7 @@ export function ratePart(controller) {
     fixed.textContent = rate ? "" : `${label} was trained with one β; choose the network for every β above its sliders to move β.`;
     if (!rate) return;
     const beta = controller.betaOf();
-    const first = written(betaOfStep(rate.first));
+    const first = twoDigits(betaOfStep(rate.first));
     slider.zero.title = `Back to β = ${first} (key 0)`;
     slider.zero.setAttribute("aria-label", `β: back to ${first}`);
     slider.show(Math.round(stepOf(beta)));
