@@ -177,16 +177,32 @@ def test_pictures_are_saved(page):
     if not page.get_by_label("State as text").is_visible():
         page.get_by_text("Share and keep").click()
     page.get_by_label("Smiling", exact=True).fill("40")
+    label = page.locator(".ve-lead").first.inner_text().replace("\xa0", " ")
+    names = {
+        "Save PNG": "vae_celeba_beta_1_mean_Smiling_2.00.png",
+        "Save strip": "vae_celeba_beta_1_mean_Smiling_0.00_to_2.00_strip.png",
+        "Save GIF": "vae_celeba_beta_1_mean_Smiling_0.00_to_2.00.gif",
+    }
     sizes = {"Save PNG": (256, 256), "Save strip": (9 * 128, 128), "Save GIF": (128, 128)}
     for name, size in sizes.items():
         with page.expect_download() as download:
             page.get_by_role("button", name=name).click()
         data = BytesIO(download.value.path().read_bytes())
+        assert download.value.suggested_filename == names[name]
         with Image.open(data) as picture:
+            told = getattr(picture, "text", None) or dict(
+                line.split(": ", 1) for line in picture.info["comment"].decode().splitlines()
+            )
+            assert told["Model"] == label
+            assert told["Values"] == f"Smiling: {'' if name == 'Save PNG' else '0.00 to '}2.00"
             assert picture.size == size
             assert np.ptp(np.asarray(picture.convert("L"))) > 60
             if name == "Save GIF":
                 assert picture.n_frames == 32
+    page.get_by_label("Smiling", exact=True).fill("0")
+    page.get_by_label("State as text").fill(told["State"])
+    page.get_by_label("State as text").press("Enter")
+    assert page.get_by_label("Smiling", exact=True).input_value() == "40"
 
 
 def test_a_photo_without_an_encoder_tells_how_to_get_one(page):

@@ -177,11 +177,25 @@ def test_a_gif_of_the_browser_opens_in_pillow(tmp_path):
       import { gif } from "./pictures.mjs";
       const all = fs.readFileSync("rgba"), frames = [];
       for (let at = 0; at < all.length; at += 16384) frames.push(all.subarray(at, at + 16384));
-      fs.writeFileSync("film.gif", gif(frames, 64));"""
+      fs.writeFileSync("film.gif", gif(frames, 64, "β: 3.1\\n".repeat(60)));"""
     node(script, tmp_path)
     with Image.open(tmp_path / "film.gif") as film:
+        assert film.info["comment"].decode() == "β: 3.1\n" * 60  # longer than a block
         assert (film.size, film.n_frames, film.info["loop"]) == ((64, 64), 5, 0)
         for i, image in enumerate(images):
             film.seek(i)
             error = np.abs(np.asarray(film.convert("RGB")).astype(int) - image)
             assert error.mean() < 6  # 256 colours for all five
+
+
+def test_texts_of_the_browser_are_read_in_a_png_by_pillow(tmp_path):
+    Image.effect_noise((9, 5), 40).save(tmp_path / "plain.png")
+    texts = {"Title": "眉 β = 3.1 · z 5 −2.00", "Values": "a: 1\nb: 2"}
+    script = f"""
+      import {{ withTexts }} from "./pictures.mjs";
+      const parts = withTexts(new Uint8Array(fs.readFileSync("plain.png")), {json.dumps(texts)});
+      fs.writeFileSync("told.png", Buffer.concat(parts));"""
+    node(script, tmp_path)
+    with Image.open(tmp_path / "told.png") as told, Image.open(tmp_path / "plain.png") as plain:
+        assert told.text == texts
+        assert told.tobytes() == plain.tobytes()

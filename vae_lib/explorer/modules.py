@@ -27,6 +27,7 @@ MODULES = (
     "map",
     "rate",
     "parts",
+    "keep",
     "view",
 )
 

@@ -1,8 +1,8 @@
 // The parts of the explorer: each gives an element, and a function that tells it what changed.
 
-import { clamp, decimals, norm, soon, twoDigits } from "./numbers.mjs";
+import { clamp, decimals, norm, twoDigits } from "./numbers.mjs";
 import { NOTCHES, OCTAVE, codeOf } from "./state.mjs";
-import { LARGE, difference, drawn, gif, pngOf, sideBySide } from "./pictures.mjs";
+import { difference, drawn } from "./pictures.mjs";
 import { renamable } from "./names.mjs";
 import { posteriorLine, showSpread } from "./posterior.mjs";
 import { PADLOCK, button, h, oneStop, ownSlider, paint, section, unique } from "./dom.mjs";
@@ -418,64 +418,6 @@ export function factorsPart(controller) {
       rows.forEach(({ show, range }, index) => document.activeElement === range || show(shown[index]));
       rows.forEach(({ show, range }) => document.activeElement === range && show(Number(range.value)));
     }
-  };
-  return { element, update };
-}
-
-export function keepPart(controller) {
-  const text = h("input", { type: "text", class: "ve-text", spellcheck: "false", autocomplete: "off", "aria-label": "State as text" });
-  const told = h("span", { class: "ve-note", role: "status" });
-  const copy = async () => {
-    const state = controller.text();
-    if (!state) return;
-    text.value = state;
-    text.select();
-    try {
-      await navigator.clipboard.writeText(state);
-    } catch {
-      document.execCommand("copy"); // pages from disk may have no clipboard
-    }
-    told.textContent = "Copied.";
-  };
-  const load = () => controller.load(text.value);
-  text.addEventListener("keydown", (event) => event.key === "Enter" && load());
-  const save = (blob, name) => {
-    const url = URL.createObjectURL(blob);
-    h("a", { href: url, download: name }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
-  };
-  const guarded = (task) => async () => {
-    try {
-      told.textContent = "";
-      await task();
-    } catch (error) {
-      controller.complain(`The picture could not be made: ${error.message}`);
-    }
-  };
-  const png = guarded(async () => save(await pngOf(sideBySide(controller.frames.map((frame) => drawn(frame, 256)))), "face.png"));
-  const strip = guarded(async () => save(await pngOf(sideBySide((await controller.film(9)).map((frame) => drawn(frame)))), "strip.png"));
-  const film = guarded(async () => {
-    told.textContent = "Making the GIF …";
-    const there = (await controller.film(17)).map((frame) => drawn(frame).getContext("2d").getImageData(0, 0, LARGE, LARGE).data);
-    save(new Blob([gif([...there, ...there.slice(1, -1).reverse()], LARGE)], { type: "image/gif" }), "face.gif");
-    told.textContent = "";
-  });
-  const element = section(
-    "Share and keep", false,
-    h("p", { class: "ve-note" }, "This text is where you are. Whoever pastes it into an explorer of the same models sees the same face."),
-    h("div", { class: "ve-line" }, text, button("Copy", copy), button("Load", load)),
-    h("div", { class: "ve-line" }, button("Save PNG", png), button("Save strip", strip), button("Save GIF", film), told),
-  );
-  const write = soon(() => {
-    if (document.activeElement === text) return;
-    const state = controller.text();
-    text.value = state ?? "";
-    text.placeholder = state ? "" : "This position cannot be told in 400 characters.";
-  }, 150);
-  const update = (what) => {
-    if (what !== "state") return;
-    told.textContent = "";
-    write();
   };
   return { element, update };
 }

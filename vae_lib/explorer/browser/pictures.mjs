@@ -21,7 +21,34 @@ export function sideBySide(canvases) {
   return sheet;
 }
 
-export const pngOf = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+export async function pngOf(canvas, texts) {
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  return new Blob(withTexts(new Uint8Array(await blob.arrayBuffer()), texts), { type: "image/png" });
+}
+
+/** The check that ends a PNG's chunk: CRC-32. */
+function crc32(bytes) {
+  let crc = -1;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc;
+}
+
+/** The parts of a PNG with texts in it, of any letters (iTXt), between its head and its pixels. */
+export function withTexts(png, texts) {
+  const HEAD = 33; // bytes: the signature and IHDR
+  const chunks = Object.entries(texts).map(([keyword, text]) => {
+    const body = bytesOfText(`iTXt${keyword}\0\0\0\0\0${text}`); // not packed, of no language
+    const chunk = new Uint8Array(body.length + 8);
+    chunk.set(body, 4);
+    new DataView(chunk.buffer).setUint32(0, body.length - 4);
+    new DataView(chunk.buffer).setInt32(body.length + 4, crc32(body));
+    return chunk;
+  });
+  return [png.subarray(0, HEAD), ...chunks, png.subarray(HEAD)];
+}
 
 /** At most `count` colours that stand for all: boxes of colours are halved where they are widest. */
 export function palette(frames, count = 256) {
@@ -55,8 +82,21 @@ export function palette(frames, count = 256) {
   return boxes.map(({ box }) => [0, 1, 2].map((channel) => mean(box, channel)));
 }
 
-/** An endless GIF (GIF89a) of square RGBA frames, `delay` hundredths of a second each. */
-export function gif(frames, side, delay = 8) {
+const DELAY = 8; // hundredths of a second that a film shows each face
+const bytesOfText = (text) => new TextEncoder().encode(text);
+
+/** What a GIF holds of any length: blocks of at most 255 bytes. */
+function blocks(bytes) {
+  const all = [];
+  for (let at = 0; at < bytes.length; at += 255) {
+    const block = bytes.slice(at, at + 255);
+    all.push(block.length, ...block);
+  }
+  return [...all, 0];
+}
+
+/** An endless GIF (GIF89a) of square RGBA frames, with a comment. */
+export function gif(frames, side, comment = "") {
   const colours = palette(frames);
   const nearest = new Map();
   const indexOf = (r, g, b) => {
@@ -74,19 +114,15 @@ export function gif(frames, side, delay = 8) {
   const u16 = (n) => [n & 255, n >> 8];
   const table = Array.from({ length: 256 }, (_, i) => colours[i] ?? [0, 0, 0]).flat();
   const bytes = [
-    ...[..."GIF89a"].map((letter) => letter.charCodeAt(0)), ...u16(side), ...u16(side), 0xf7, 0, 0, ...table,
-    0x21, 0xff, 11, ...[..."NETSCAPE2.0"].map((letter) => letter.charCodeAt(0)), 3, 1, 0, 0, 0,
+    ...bytesOfText("GIF89a"), ...u16(side), ...u16(side), 0xf7, 0, 0, ...table,
+    0x21, 0xff, 11, ...bytesOfText("NETSCAPE2.0"), 3, 1, 0, 0, 0,
   ];
+  if (comment) bytes.push(0x21, 0xfe, ...blocks(bytesOfText(comment)));
   for (const frame of frames) {
-    bytes.push(0x21, 0xf9, 4, 4, ...u16(delay), 0, 0, 0x2c, 0, 0, 0, 0, ...u16(side), ...u16(side), 0, 8);
+    bytes.push(0x21, 0xf9, 4, 4, ...u16(DELAY), 0, 0, 0x2c, 0, 0, 0, 0, ...u16(side), ...u16(side), 0, 8);
     const indices = new Uint8Array(side * side);
     for (let p = 0; p < indices.length; p++) indices[p] = indexOf(frame[4 * p], frame[4 * p + 1], frame[4 * p + 2]);
-    const packed = lzw(indices);
-    for (let at = 0; at < packed.length; at += 255) {
-      const block = packed.slice(at, at + 255);
-      bytes.push(block.length, ...block);
-    }
-    bytes.push(0);
+    bytes.push(...blocks(lzw(indices)));
   }
   bytes.push(0x3b);
   return new Uint8Array(bytes);

@@ -10,8 +10,9 @@ import { toolbarPart } from "./play.mjs";
 import { Previews } from "./previews.mjs";
 import { ratePart } from "./rate.mjs";
 import {
-  attributesPart, dimensionsPart, facesPart, factorsPart, keepPart, startPart, wayPart,
+  attributesPart, dimensionsPart, facesPart, factorsPart, startPart, wayPart,
 } from "./parts.mjs";
+import { keepPart } from "./keep.mjs";
 
 async function render({ model, el }, controller) {
   const root = h("div", { class: "vae-explorer", role: "group", "aria-label": "Latent explorer", "data-lm-suppress-shortcuts": "true" });
