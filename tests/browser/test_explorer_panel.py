@@ -243,3 +243,34 @@ def test_a_dimension_is_named_and_the_name_is_offered_again(page):
     page.keyboard.type("never")
     page.keyboard.press("Escape")
     assert "never" not in page.locator(".ve-latent .ve-name").nth(1).inner_text()
+
+
+def test_a_finger_that_rests_on_a_name_edits_it_and_a_tap_or_a_scroll_does_not(page):
+    fingers = page.context.new_cdp_session(page)
+    fingers.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    name = page.locator(".ve-latent .ve-name").nth(1)
+    name.scroll_into_view_if_needed()
+    box, field = name.bounding_box(), page.get_by_label("Name of z")
+    x, y = box["x"] + 12, box["y"] + box["height"] / 2
+
+    def touch(kind, *points):
+        points = [{"x": x, "y": y} for x, y in points]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    for moves, rests, edits in [([], 80, False), ([10, 30, 60], 700, False), ([], 700, True)]:
+        touch("touchStart", (x, y))
+        for move in moves:
+            touch("touchMove", (x, y - move))
+        page.wait_for_timeout(rests)
+        assert field.is_visible() == edits, (moves, rests)
+        touch("touchEnd")
+        page.wait_for_timeout(150)
+        assert field.is_visible() == edits, (moves, rests)
+        if moves:
+            name.scroll_into_view_if_needed()
+            y = name.bounding_box()["y"] + box["height"] / 2
+    page.keyboard.type("ears")
+    page.keyboard.press("Enter")
+    assert name.inner_text().startswith("ears")
+    page.evaluate("localStorage.clear()")
+    fingers.detach()

@@ -231,8 +231,9 @@ class Explorer(anywidget.AnyWidget):
     def names(self) -> dict[int, str]:
         """What a learner calls dimensions of the first model: ``{108: "head turns"}``. Can be set.
 
-        In the page a double click on a row's name, or F2 on its slider, gives one. They travel with
-        the widget, a saved page included, and a browser offers them again for the same model.
+        In the page a double click on a row's name, a finger that rests there, or F2 on its slider
+        gives one. They travel with the widget, a saved page included, and a browser offers them
+        again for the same model.
 
         Raises
         ------

@@ -67,10 +67,12 @@ export class Names {
   }
 }
 
-/** Let a row's name be edited in its place: by double click, or F2 from its slider. */
+const LONG_PRESS = 500; // ms
+
+/** Let a row's name be edited in its place: by double click, a finger that rests, or F2 from its slider. */
 export function renamable({ row, range, name }, current, rename) {
   const label = name.parentElement;
-  label.title = "Double click, or F2 on the slider, gives it a name of your own.";
+  label.title = "A double click, a finger that rests here, or F2 on the slider gives it a name of your own.";
   const edit = () => {
     const field = h("input", { type: "text", class: "ve-rename", maxlength: LONGEST_NAME, value: current(), "aria-label": `Name of ${name.textContent}`, placeholder: "your name for it" });
     let done = false;
@@ -94,6 +96,14 @@ export function renamable({ row, range, name }, current, rename) {
     field.select();
   };
   label.addEventListener("dblclick", edit);
+  let press = null; // a finger that has not left or scrolled yet
+  const lift = () => (press = clearTimeout(press));
+  label.addEventListener("pointerdown", ({ pointerType, isPrimary }) => {
+    lift();
+    if (pointerType === "touch" && isPrimary) press = setTimeout(edit, LONG_PRESS);
+  });
+  for (const event of ["pointerup", "pointercancel"]) label.addEventListener(event, lift);
+  label.addEventListener("contextmenu", (event) => press && event.preventDefault()); // a phone's menu would end the press
   row.addEventListener("keydown", (event) => {
     if (event.key !== "F2" || event.target !== range) return;
     event.preventDefault();
