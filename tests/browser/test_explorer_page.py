@@ -1,5 +1,6 @@
 """The page that `vae explore` writes, as somebody opens it who was mailed the file."""
 
+import base64
 import re
 import struct
 import zlib
@@ -43,6 +44,20 @@ def blank_png(width: int, height: int) -> bytes:
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("mailed") / "face.html"
     assert cli.main(["explore", "--out", str(path)]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """The same with its encoder, a photo, and a file that is none."""
+    folder = tmp_path_factory.mktemp("own")
+    face = Image.fromarray(synthetic_faces(1, seed=3)[0][0]).resize((256, 256))
+    photo = Image.new("RGB", (400, 320), "slateblue")
+    photo.paste(face, (70, 30))
+    photo.save(folder / "photo.png")
+    (folder / "none.png").write_bytes(b"no picture")
+    path = folder / "own.html"
+    assert cli.main(["explore", "vae_celeba", "--with-encoder", "--out", str(path)]) == 0
     return path
 
 
@@ -95,17 +110,10 @@ def test_a_mailed_file_shows_a_face_that_follows_and_asks_for_nothing(browser, f
 
 @pytest.mark.parametrize(("width", "height", "scheme"), [(1366, 768, "light"), (390, 844, "dark")])
 def test_a_mailed_file_with_its_encoder_starts_from_a_photo(
-    browser, tmp_path, width, height, scheme
+    browser, own, tmp_path, width, height, scheme
 ):
-    file = tmp_path / "own.html"
-    assert cli.main(["explore", "vae_celeba", "--with-encoder", "--out", str(file)]) == 0
+    file, photo = own, Image.open(own.parent / "photo.png")
     assert file.stat().st_size <= 9.5e6
-    face = Image.fromarray(synthetic_faces(1, seed=3)[0][0]).resize((256, 256))
-    photo = Image.new("RGB", (400, 320), "slateblue")
-    photo.paste(face, (70, 30))
-    photo.save(tmp_path / "photo.png")
-    (tmp_path / "none.png").write_bytes(b"no picture")
-
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, offline=True
     )
@@ -118,9 +126,9 @@ def test_a_mailed_file_with_its_encoder_starts_from_a_photo(
     page.locator(".ve-speed", has_text="ms").wait_for()
     page.get_by_text("Your own photo", exact=True).click()
     chooser = page.locator("input[type=file]")
-    chooser.set_input_files(tmp_path / "none.png")
+    chooser.set_input_files(own.parent / "none.png")
     page.get_by_role("alert").get_by_text("cannot read the file as a picture").wait_for()
-    chooser.set_input_files(tmp_path / "photo.png")
+    chooser.set_input_files(own.parent / "photo.png")
     canvas = page.locator("canvas.ve-photo")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -147,11 +155,65 @@ def test_a_mailed_file_with_its_encoder_starts_from_a_photo(
     page.get_by_role("button", name="Back to the posterior").first.click()
     shows(page, decode_images(model, mu)[0], within=6, selector=".ve-model canvas")
     assert page.get_by_role("alert").is_hidden()
-    page.get_by_role("button", name="Use the camera").click()
-    page.get_by_role("alert").get_by_text("Choose a file").wait_for()
     (tmp_path / "large.png").write_bytes(blank_png(9000, 9000))
     chooser.set_input_files(tmp_path / "large.png")
     page.get_by_role("alert").get_by_text("81 million pixels; at most 50 million").wait_for()
     shows(page, decode_images(model, mu)[0], within=6, selector=".ve-model canvas")
     assert not problems
     assert all(url.split("#")[0] == file.as_uri() or url.startswith("blob:") for url in requests)
+
+
+COPY = """async (base64) => {
+  const blob = await (await fetch(`data:image/png;base64,${base64}`)).blob();
+  await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+}"""
+
+
+def test_a_picture_is_pasted_dropped_or_taken_and_what_cannot_be_is_told(browser, own):
+    context = browser.new_context(viewport={"width": 1366, "height": 768})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    other = context.new_page()  # where the picture is copied: the explorer's may fetch nothing
+    other.goto((own.parent / "photo.png").as_uri())
+    other.evaluate(COPY, base64.b64encode((own.parent / "photo.png").read_bytes()).decode())
+    other.close()
+    page = context.new_page()
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(own.as_uri())
+    page.locator(".ve-speed", has_text="ms").wait_for()
+    page.get_by_text("Your own photo", exact=True).click()
+    page.get_by_label("Choose a photo").wait_for()
+    alert, canvas = page.get_by_role("alert"), page.locator("canvas.ve-photo")
+    devtools = context.new_cdp_session(page)
+
+    def drop(name):
+        hint = page.get_by_text("Choose a photo, paste one or drop it here")
+        hint.scroll_into_view_if_needed()
+        box = hint.bounding_box()
+        there = {"x": box["x"] + 5, "y": box["y"] + 5}
+        data = {"items": [], "files": [str(own.parent / name)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            devtools.send("Input.dispatchDragEvent", {"type": kind, **there, "data": data})
+
+    def shown(width, height):
+        """The photo's preview, of these sides, once it is there; it is put away again."""
+        canvas.wait_for()
+        assert canvas.evaluate("(e) => [e.width, e.height]") == [width, height]
+        canvas.evaluate("(e) => { e.hidden = true; }")
+
+    drop("none.png")
+    alert.get_by_text("cannot read the file as a picture").wait_for()
+    drop("photo.png")
+    shown(360, 288)
+    assert alert.is_hidden()
+    page.keyboard.press("Control+V")  # the section's title has the focus
+    shown(360, 288)
+    page.get_by_role("button", name="Use the camera").click()
+    alert.get_by_text("The camera was refused").wait_for()
+    context.grant_permissions(["camera"])
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("button", name="Take the picture").click()
+    shown(360, 270)
+    assert alert.is_hidden()
+    assert problems == []
+    context.close()
