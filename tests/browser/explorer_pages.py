@@ -203,6 +203,18 @@ def shows(page, expected: np.ndarray, within: int, selector: str = ".ve-figures 
     pytest.fail(f"The canvas still differs by {error} grey levels from what PyTorch decodes.")
 
 
+def drop(page, locator, file: Path) -> None:
+    """Drop a file, as from the desktop."""
+    locator.scroll_into_view_if_needed()
+    box = locator.bounding_box()
+    data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+    devtools = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": box["x"] + 5, "y": box["y"] + 5, "data": data}
+        devtools.send("Input.dispatchDragEvent", event)
+    devtools.detach()
+
+
 # Every control of an explorer is focused in turn, after the page around it was scrolled to its
 # beginning or its end; with `every` 6, a sixth of them from number `first` on. Of each face 7 × 7
 # points are looked at: which of them show the face and nothing else? Gives the least share that was

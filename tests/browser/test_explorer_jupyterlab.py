@@ -1,6 +1,5 @@
 """The explorer in a real JupyterLab with a live kernel, driven by mouse and keys in Chromium."""
 
-import io
 import json
 import re
 import statistics
@@ -13,6 +12,7 @@ from explorer_pages import (
     PATIENCE,
     READY,
     SEEN,
+    drop,
     jupyterlab,
     pixels,
     run_all_cells,
@@ -235,15 +235,12 @@ def test_a_photo_is_marked_aligned_and_encoded(page, tmp_path):
     y, x = np.mgrid[:500, :400]
     light = sum(np.exp(-((x - ex) ** 2 + (y - 200) ** 2) / 60) for ex in (150, 250))
     grey = (80 + 170 * light.clip(0, 1)).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(np.repeat(grey[..., None], 3, 2)).save(file, "JPEG")
+    Image.fromarray(np.repeat(grey[..., None], 3, 2)).save(tmp_path / "me.jpg")
     view.get_by_text("Your own photo").click()
     chooser = view.get_by_label("Choose a photo")
     chooser.set_input_files([{"name": "me.jpg", "mimeType": "image/jpeg", "buffer": b"no photo"}])
     page.wait_for_function("document.querySelector('.ve-alert').textContent.includes('no picture')")
-    chooser.set_input_files(
-        [{"name": "me.jpg", "mimeType": "image/jpeg", "buffer": file.getvalue()}]
-    )
+    drop(page, view.get_by_text("paste one or drop it here"), tmp_path / "me.jpg")
     canvas = view.locator("canvas.ve-photo")
     canvas.wait_for(state="visible")
     canvas.scroll_into_view_if_needed()

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from draws import seeded_normal
-from explorer_pages import shows, slider_value
+from explorer_pages import drop, shows, slider_value
 from PIL import Image
 
 from vae_lib import cli
@@ -184,16 +184,7 @@ def test_a_picture_is_pasted_dropped_or_taken_and_what_cannot_be_is_told(browser
     page.get_by_text("Your own photo", exact=True).click()
     page.get_by_label("Choose a photo").wait_for()
     alert, canvas = page.get_by_role("alert"), page.locator("canvas.ve-photo")
-    devtools = context.new_cdp_session(page)
-
-    def drop(name):
-        hint = page.get_by_text("Choose a photo, paste one or drop it here")
-        hint.scroll_into_view_if_needed()
-        box = hint.bounding_box()
-        there = {"x": box["x"] + 5, "y": box["y"] + 5}
-        data = {"items": [], "files": [str(own.parent / name)], "dragOperationsMask": 1}
-        for kind in ("dragEnter", "dragOver", "drop"):
-            devtools.send("Input.dispatchDragEvent", {"type": kind, **there, "data": data})
+    hint = page.get_by_text("Choose a photo, paste one or drop it here")
 
     def shown(width, height):
         """The photo's preview, of these sides, once it is there; it is put away again."""
@@ -201,9 +192,9 @@ def test_a_picture_is_pasted_dropped_or_taken_and_what_cannot_be_is_told(browser
         assert canvas.evaluate("(e) => [e.width, e.height]") == [width, height]
         canvas.evaluate("(e) => { e.hidden = true; }")
 
-    drop("none.png")
+    drop(page, hint, own.parent / "none.png")
     alert.get_by_text("cannot read the file as a picture").wait_for()
-    drop("photo.png")
+    drop(page, hint, own.parent / "photo.png")
     shown(360, 288)
     assert alert.is_hidden()
     page.keyboard.press("Control+V")  # the section's title has the focus
