@@ -26,6 +26,11 @@ MARKS = """(canvas) => {
   }, true);
 }"""
 
+WORKERS = """
+  globalThis.workers = 0;
+  globalThis.Worker = class extends Worker { constructor(url) { super(url); workers++; } };
+"""
+
 
 def blank_png(width: int, height: int) -> bytes:
     """All of one grey, and as a file small."""
@@ -122,6 +127,7 @@ def test_a_mailed_file_with_its_encoder_starts_from_a_photo(
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+    page.add_init_script(WORKERS)
     page.goto(file.as_uri())
     page.locator(".ve-speed", has_text="ms").wait_for()
     page.get_by_text("Your own photo", exact=True).click()
@@ -139,6 +145,12 @@ def test_a_mailed_file_with_its_encoder_starts_from_a_photo(
     model = load_pretrained("vae_celeba")
     mu = encode_images(model, align_photo(photo, page.evaluate("marks"))[None])[0]
     shows(page, decode_images(model, mu)[0], within=6, selector=".ve-model canvas")
+    page.evaluate("globalThis.marks = []")
+    for x, y in spots:  # anew, a little lower
+        canvas.click(position={"x": x * box["width"], "y": y * box["height"] + 3})
+    mu = encode_images(model, align_photo(photo, page.evaluate("marks"))[None])[0]
+    shows(page, decode_images(model, mu)[0], within=6, selector=".ve-model canvas")
+    assert page.evaluate("workers") == 2  # the decoder's, and the encoder's for both
     # The face moves within its own cloud, and comes back.
     page.get_by_role("button", name="Draw again").first.click()
     logvar = encode_images(model, align_photo(photo, page.evaluate("marks"))[None])[1]

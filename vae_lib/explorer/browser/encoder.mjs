@@ -92,38 +92,56 @@ export function createEncoder({ latent_size, image_size, channels, beta_range },
   };
 }
 
-/** What a worker does, and where there is none the page: pixels, βs → a code for each. */
-function encodeAll(createEncoder, [spec, bytes, pixels, betas]) {
-  const encode = createEncoder(spec, bytes);
-  return betas.map((beta) => encode(pixels, beta));
-}
-
-/** The same beside the page, which meanwhile goes on, in a worker of its own. */
-export async function encodeBeside(...task) {
-  const parts = [`const bytesOf = ${bytesOf};`, floatsFromHalf, createEncoder, encodeAll];
+/**
+ * An encoder beside the page, which meanwhile goes on: a worker that unfolds its weights while a
+ * hand still marks the eyes, and keeps them. Where a page allows no workers, it encodes by itself.
+ */
+export function encoderBeside(spec, bytes) {
+  const parts = [`const bytesOf = ${bytesOf};`, floatsFromHalf, createEncoder];
   const source = `${parts.join("\n")}
-    onmessage = ({ data }) => {
-      try { postMessage({ codes: encodeAll(createEncoder, data) }); }
-      catch (error) { postMessage({ problem: error.message }); }
+    let encode, problem;
+    onmessage = ({ data: [first, second] }) => {
+      try {
+        if (problem) throw problem;
+        if (encode) postMessage({ codes: second.map((beta) => encode(first, beta)) });
+        else encode = createEncoder(first, second);
+      } catch (error) {
+        if (encode || problem) postMessage({ problem: error.message }); // to whoever asks
+        problem = error;
+      }
     };`;
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const waiting = []; // it answers in the order of questions
   let worker;
+  let here;
+  const none = () => {
+    worker = null;
+    for (const resolve of waiting.splice(0)) resolve({});
+  };
   try {
     worker = new Worker(url);
+    Object.assign(worker, { onmessage: ({ data }) => waiting.shift()(data), onerror: none });
+    worker.postMessage([spec, bytes]);
+  } catch {
+    none();
+  }
+  /** Pixels, βs → a code for each β. */
+  const encode = async (...task) => {
     const { codes, problem } = await new Promise((resolve) => {
-      worker.onmessage = ({ data }) => resolve(data);
-      worker.onerror = () => resolve({}); // some pages allow no workers
+      if (!worker) return resolve({});
+      waiting.push(resolve);
       worker.postMessage(task);
     });
-    if (problem) throw Object.assign(new Error(problem), { told: true });
+    if (problem) throw new Error(problem);
     if (codes) return codes;
-  } catch (error) {
-    if (error.told) throw error;
-  } finally {
+    here ??= createEncoder(spec, bytes);
+    return task[1].map((beta) => here(task[0], beta));
+  };
+  const end = () => {
     worker?.terminate();
     URL.revokeObjectURL(url);
-  }
-  return encodeAll(createEncoder, task);
+  };
+  return { encode, end };
 }
 
 // Scripts beside a page put encoders here, in Base64, and the page says where which scripts lie.

@@ -1,7 +1,7 @@
 // A photo of the learner's own: chosen, its eyes marked, encoded by the kernel or by the page.
 
 import { bytesOf, clamp } from "./numbers.mjs";
-import { encodeBeside, encoderOf } from "./encoder.mjs";
+import { encoderBeside, encoderOf } from "./encoder.mjs";
 import { FACE_SIDE, alignPhoto } from "./crop.mjs";
 import { withAlpha } from "./sources.mjs";
 import { h, section } from "./dom.mjs";
@@ -45,7 +45,9 @@ export function photoPart(controller) {
   const canvas = h("canvas", { class: "ve-photo", tabindex: 0, role: "application", "aria-label": "Your photo", hidden: true });
   const hint = h("p", { class: "ve-note", role: "status" });
   const file = h("input", { type: "file", accept: "image/*", "aria-label": "Choose a photo", onchange: () => upload(file.files[0]) });
-  let encoders; // of every model, where this page has them
+  let encoders; // of every model; null where this page does not have all
+  let reading; // them
+  let ended = false;
   let photo; // where the page encodes
   let preview;
   let cursor = [0.35, 0.4];
@@ -80,11 +82,9 @@ export function photoPart(controller) {
   /** What the kernel would answer: mu and logvar of every model, of some at every β, and the pixels. */
   const encodeHere = async () => {
     const pixels = alignPhoto(photo, eyes);
-    const codes = [];
-    for (const [m, carrier] of controller.carriers.entries()) {
-      const betas = controller.world.models[m].rate?.betas ?? [undefined];
-      codes.push(await encodeBeside(carrier.get("spec"), encoders[m], pixels, betas));
-    }
+    await reading;
+    const betas = ({ rate }) => rate?.betas ?? [undefined];
+    const codes = await Promise.all(encoders.map(({ encode }, m) => encode(pixels, betas(controller.world.models[m]))));
     const all = (name) => codes.map((one) => bytesOf(Float32Array.from(one.flatMap((code) => [...code[name]]))));
     return [...all("mu"), ...all("logvar"), pixels];
   };
@@ -156,18 +156,23 @@ export function photoPart(controller) {
   element.addEventListener("paste", (event) => wanted(event, event.clipboardData));
   element.addEventListener("drop", (event) => wanted(event, event.dataTransfer));
   element.addEventListener("dragover", (event) => body.hidden || event.preventDefault());
+  const read = async () => {
+    const { carriers } = controller;
+    const specs = carriers.map((carrier) => carrier.get("spec"));
+    const sized = specs.every(({ image_size }) => image_size === FACE_SIDE);
+    const weights = sized ? await Promise.all(carriers.map(encoderOf)) : [null];
+    if (!ended) encoders = weights.every(Boolean) ? weights.map((bytes, m) => encoderBeside(specs[m], bytes)) : null;
+  };
   /** Without a kernel the page's own encoders are looked for, once somebody looks in here. */
   const look = async () => {
     const there = kernel.mode === "there";
-    if (!there && !encoders && element.open) {
+    if (!there && !reading && element.open) {
       hint.textContent = "Reading the encoder …";
-      encoders = [];
-      const sized = controller.carriers.every((carrier) => carrier.get("spec").image_size === FACE_SIDE);
-      encoders = sized ? await Promise.all(controller.carriers.map(encoderOf)) : [null];
+      await (reading = read());
       hint.textContent = "";
       return look();
     }
-    alone.hidden = there || !encoders || encoders.every(Boolean);
+    alone.hidden = there || encoders !== null;
     body.hidden = !alone.hidden;
     if (body.hidden) cam.stop();
     where.textContent = there ? "It goes to your own kernel only, stays in its memory, and is never saved." : "It does not leave this page, and is never saved.";
@@ -178,5 +183,10 @@ export function photoPart(controller) {
     if (what === "state") bars.hidden = !controller.posterior;
     if (what === "kernel") look();
   };
-  return { element, update, end: cam.stop };
+  const end = () => {
+    ended = true;
+    cam.stop();
+    for (const encoder of encoders ?? []) encoder.end();
+  };
+  return { element, update, end };
 }
