@@ -260,6 +260,18 @@ OBJECTIVES = {
         also="low",
         network="vae_lib.model.any_beta:network_of",
     ),
+    "gaussian": Objective(
+        parameters={"sigma": Parameter(0.1, above=True, weight=False)},
+        word="gaussian",
+        label="Gaussian, σ = {0:g}",
+        loss="vae_lib.likelihood:gaussian_objective",
+    ),
+    "sigma-vae": Objective(
+        parameters={"beta": Parameter(1.0)},
+        word="sigma",
+        label="σ-VAE, β = {0:g}",
+        loss="vae_lib.likelihood:sigma_vae_objective",
+    ),
 }
 
 

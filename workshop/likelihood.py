@@ -1,0 +1,110 @@
+"""Squared errors with the best σ against cross-entropies, at equal rate, on real faces.
+
+``python -m workshop.likelihood`` trains what `runs` lists, one after another, and writes
+``results/likelihood.json`` after each; what stands there already is not trained again. Processes
+with other seeds may write the same file at the same time.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from vae_lib.errors import InputError
+from vae_lib.faces import open_faces
+from vae_lib.faces.dataset import Faces
+from vae_lib.files import write_atomically
+from vae_lib.training import TrainConfig, train
+
+KEPT = Path(__file__).resolve().parent.parent / "results" / "likelihood.json"
+BETAS = (0.03, 0.1, 0.01, 1.0)  # of the Bernoulli models; the σ-VAE's β is 1
+SIGMA, BERNOULLI = "sigma-vae", "beta-vae"
+
+
+def runs(seeds: Sequence[int], recipe: TrainConfig) -> list[TrainConfig]:
+    """Every run, seed by seed: of each the σ-VAE first, then what it is compared with."""
+    return [
+        replace(recipe, objective=objective, beta=beta, seed=seed)
+        for seed in seeds
+        for objective, beta in ((SIGMA, 1.0), *((BERNOULLI, beta) for beta in BETAS))
+    ]
+
+
+def measure(config: TrainConfig, faces: Faces) -> dict[str, Any]:
+    """Train one model; what validation says of it at the end."""
+    training = train(config, faces, device="cpu")
+    found = next(r for r in reversed(training.history) if r.get("split") == "valid")
+    names = ("reconstruction", "excess", "kl", "active_01", "psnr", "images")
+    facts = {"steps": training.step, "train_images": len(training.train_images)}
+    return {"objective": config.objective, **config.flat()} | facts | {n: found[n] for n in names}
+
+
+def at_equal_rate(found: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """For each seed the σ-VAE's PSNR, and the Bernoulli models' at its rate.
+
+    Between the two Bernoulli models of the same seed whose KLs enclose the σ-VAE's, PSNR is taken
+    as linear in log KL. A seed whose σ-VAE is not enclosed is left out: nothing is extrapolated.
+
+    Examples
+    --------
+    >>> run = lambda objective, kl, psnr: dict(objective=objective, kl=kl, psnr=psnr, seed=0)
+    >>> runs = [run("sigma-vae", 200, 25.0), run("beta-vae", 100, 23.0), run("beta-vae", 400, 26.0)]
+    >>> at_equal_rate(runs)
+    [{'seed': 0, 'kl': 200, 'psnr': 25.0, 'bernoulli': 24.5, 'gain': 0.5}]
+    """
+    compared = []
+    for one in (run for run in found if run["objective"] == SIGMA):
+        alike = [r for r in found if r["objective"] == BERNOULLI and r["seed"] == one["seed"]]
+        curve = sorted((run["kl"], run["psnr"]) for run in alike)
+        if len(curve) > 1 and curve[0][0] <= one["kl"] <= curve[-1][0]:
+            kl, psnr = np.array(curve).T
+            there = float(np.interp(np.log(one["kl"]), np.log(kl), psnr))
+            row = {"bernoulli": there, "gain": one["psnr"] - there}
+            compared.append({name: one[name] for name in ("seed", "kl", "psnr")} | row)
+    return compared
+
+
+def main(faces: Faces, kept: Path, seeds: Sequence[int], recipe: TrainConfig) -> dict[str, Any]:
+    """Train what is missing and keep it; returns what is kept."""
+    for config in runs(seeds, recipe):
+        wanted = json.loads(json.dumps({"objective": config.objective, **config.flat()}))
+        found = read(kept)["runs"]
+        if any(run["epochs"] != config.epochs for run in found):
+            raise InputError(
+                f"{kept} holds runs of other lengths than {config.epochs} epochs; name another "
+                "file with --kept, so that all runs of one file are trained alike."
+            )
+        if any(wanted == {name: run.get(name) for name in wanted} for run in found):
+            continue
+        measured = measure(config, faces)
+        with FileLock(f"{kept}.lock"):
+            found = sorted([*read(kept)["runs"], measured], key=_place)
+            content = {"runs": found, "at_equal_rate": at_equal_rate(found)}
+            write_atomically(kept, (json.dumps(content, indent=1) + "\n").encode())
+    return read(kept)
+
+
+def read(kept: Path) -> dict[str, Any]:
+    """What is kept; nothing where there is no file yet."""
+    return json.loads(kept.read_text()) if kept.exists() else {"runs": [], "at_equal_rate": []}
+
+
+def _place(run: dict[str, Any]) -> tuple:
+    return run["objective"], run["beta"], run["seed"]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--data", help="folder of CelebA; by default CELEBA_ROOT's")
+    parser.add_argument("--kept", type=Path, default=KEPT)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
+    given = parser.parse_args()
+    faces = open_faces(given.data, kind="images")
+    found = main(faces, given.kept, given.seeds, TrainConfig(epochs=given.epochs))
+    print(json.dumps(found["at_equal_rate"], indent=1))
