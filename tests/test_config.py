@@ -20,6 +20,8 @@ RECIPES = {
     "β = 0.5": TrainConfig(beta=0.5, batch_size=32, flips=False),
     "β-TCVAE, β = 6": TrainConfig(objective="beta-tcvae", beta=6, learning_rate=2e-3),
     "C = 20 nats": TrainConfig(objective="capacity", capacity=20, gamma=30, rise=1.0, seed=7),
+    "Gaussian, σ = 0.05": TrainConfig(objective="gaussian", parameters={"sigma": 0.05}),
+    "σ-VAE, β = 2": TrainConfig(objective="sigma-vae", beta=2),
 }
 
 
@@ -64,7 +66,7 @@ def test_runs_of_several_objectives_stand_in_one_figure_under_their_own_names():
     shown = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert sorted(shown) == sorted(RECIPES)
     lines = [line.get_xdata().tolist() for line in figure.axes[0].lines]
-    assert sorted(map(len, lines)) == [1, 1, 2]  # a line for each objective
+    assert sorted(map(len, lines)) == [1, 1, 1, 1, 2]  # a line for each objective
     spectrum = figures.kl_spectrum(results)
     assert set(RECIPES) <= {text.get_text() for text in spectrum.legends[0].get_texts()}
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vae_lib.config import OBJECTIVES
 from vae_lib.course import figures as lesson_figures
 from vae_lib.course.pictures import careless_photo, morph
 from vae_lib.course.toy import ToyModel
@@ -71,8 +72,12 @@ def test_training_is_shown_above_the_floor(model, faces):
         model=model.train(),
         step=3,
         steps_per_epoch=3,
-        config=SimpleNamespace(epochs=2),
+        config=SimpleNamespace(epochs=2, objective="sigma-vae"),
+        objective=OBJECTIVES["sigma-vae"],
     )
+    with pytest.raises(InputError, match=r"sigma-vae, whose reconstruction .* has no floor"):
+        lesson_figures.live_training(training, faces.images[:8], floor=20.0)
+    training.objective = OBJECTIVES["beta-vae"]
     figure = lesson_figures.live_training(training, faces.images[:8], floor=20.0)
     assert figure.axes[0].lines[0].get_ydata().tolist() == pytest.approx([80, 30, 100 / 3 - 20])
     assert figure.axes[1].lines[0].get_ydata().tolist() == [1, 2, 3]

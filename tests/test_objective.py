@@ -24,9 +24,12 @@ from vae_lib.objective import (
     beta_tcvae_objective,
     beta_vae_objective,
     capacity_objective,
+    gaussian_nll,
+    gaussian_objective,
     kl_parts,
     kl_per_dimension,
     pixel_entropy,
+    sigma_vae_objective,
 )
 from vae_lib.pretrained import load_gallery
 
@@ -53,6 +56,51 @@ def test_reconstruction_of_continuous_pixels_is_the_expected_log_likelihood(batc
     torch.testing.assert_close(
         bernoulli_nll(logits, x), -(x * ones + (1 - x) * zeros).sum((1, 2, 3))
     )
+
+
+def test_squared_errors_are_the_log_density_of_a_normal_distribution_summed_over_pixels(batch):
+    logits, x, mu, logvar = batch
+    for sigma in (0.01, 0.3, torch.tensor(2.0)):
+        expected = -Normal(logits.sigmoid(), sigma).log_prob(x).sum((1, 2, 3))
+        torch.testing.assert_close(gaussian_nll(logits, x, sigma), expected)
+        losses = gaussian_objective(logits, x, mu, logvar, sigma, beta=3.0)
+        kl = kl_divergence(Normal(mu, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(1).mean()
+        torch.testing.assert_close(losses.loss, expected.mean() + 3 * kl)
+
+
+def test_the_sigma_vae_takes_the_sigma_under_which_the_batch_is_likeliest(batch):
+    logits, x, mu, logvar = batch
+    mse, values = (logits.sigmoid() - x).square().mean(), x[0].numel()
+    found = sigma_vae_objective(logits, x, mu, logvar, beta=2.0)
+    closed = 0.5 * values * (torch.log(2 * torch.pi * mse) + 1)
+    torch.testing.assert_close(found.reconstruction, closed)
+    torch.testing.assert_close(found.loss, closed + 2 * found.kl)
+    others = mse.sqrt() * torch.linspace(0.5, 2, 301)
+    nats = torch.stack([gaussian_nll(logits, x, sigma).mean() for sigma in others])
+    assert abs(others[nats.argmin()] / mse.sqrt() - 1) < 0.01
+    assert found.reconstruction <= nats.min() + 1e-3
+
+
+def test_the_best_sigma_moves_the_decoder_as_a_given_one_would(batch):
+    logits, x, mu, logvar = batch
+    logits = logits.requires_grad_()
+    mse = (logits.sigmoid() - x).square().mean()
+    (found,) = torch.autograd.grad(sigma_vae_objective(logits, x, mu, logvar).loss, logits)
+    fixed = gaussian_objective(logits, x, mu, logvar, mse.detach().sqrt()).loss
+    (expected,) = torch.autograd.grad(fixed, logits, retain_graph=True)
+    torch.testing.assert_close(found, expected)
+    # D / (2 MSE) is the price of a squared error, whatever its unit: scale drops out.
+    (slope,) = torch.autograd.grad(1e4 * mse, logits)
+    weight = x[0].numel() / (2 * mse.detach() * 1e4)
+    torch.testing.assert_close(found, weight * slope)
+
+
+def test_no_sigma_below_the_rounding_of_8_bits_is_believed(batch):
+    _, x, mu, logvar = batch
+    losses = sigma_vae_objective(torch.logit(x), x, mu, logvar)
+    expected = -Normal(x, 1 / 255 / 12**0.5).log_prob(x).sum((1, 2, 3)).mean()
+    torch.testing.assert_close(losses.reconstruction, expected)
+    assert losses.loss.isfinite()
 
 
 def test_kl_is_that_of_torch_distributions(batch):
@@ -250,6 +298,8 @@ OF_PIXELS = {
     "beta-vae": lambda logits, x, mu, logvar: beta_vae_objective(logits, x=x, mu=mu, logvar=logvar),
     "capacity": lambda *batch: capacity_objective(*batch, torch.ones(()), 2.0),
     "beta-tcvae": lambda *batch: beta_tcvae_objective(*batch, batch[2], 2.0, 50),
+    "gaussian": lambda *batch: gaussian_objective(*batch, sigma=0.1),
+    "sigma-vae": lambda *batch: sigma_vae_objective(*batch),
     "psnr": lambda logits, x, mu, logvar: psnr(logits.sigmoid(), x),
     "psnr of decoded": lambda logits, x, mu, logvar: psnr(x, logits.sigmoid()),
     "ssim": lambda logits, x, mu, logvar: ssim_per_face(logits.sigmoid(), x),

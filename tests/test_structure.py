@@ -17,7 +17,7 @@ ROOMS = re.findall(
     explorer course jupyter cli __main__""",
 )
 # And the workshop after all of vae_lib.
-WORKSHOP = ["markdown", "cards", "ship", "classifier", "report", "__main__"]
+WORKSHOP = ["markdown", "cards", "ship", "classifier", "likelihood", "report", "__main__"]
 MOST_ROOMS, MOST_LINES = 24, 500
 LONG = {"vae_lib/faces/synthetic.py"}  # one drawing, read in one go
 

@@ -135,6 +135,8 @@ class Objective:
     network : callable, or its name as ``"module:function"``
         Makes the model that is trained. It is handed what its arguments name: ``config``, its
         shape, and the parameters.
+    density : bool
+        Whether its reconstruction is a density's, which has no floor to be above of.
     """
 
     parameters: dict[str, Parameter]
@@ -146,6 +148,7 @@ class Objective:
     faces: int = 1
     also: str = ""
     network: str | Callable[..., Any] = "vae_lib.model:VAE"
+    density: bool = False
 
     @property
     def parameter(self) -> str:
@@ -264,13 +267,15 @@ OBJECTIVES = {
         parameters={"sigma": Parameter(0.1, above=True, weight=False)},
         word="gaussian",
         label="Gaussian, σ = {0:g}",
-        loss="vae_lib.likelihood:gaussian_objective",
+        loss="vae_lib.objective:gaussian_objective",
+        density=True,
     ),
     "sigma-vae": Objective(
         parameters={"beta": Parameter(1.0)},
         word="sigma",
         label="σ-VAE, β = {0:g}",
-        loss="vae_lib.likelihood:sigma_vae_objective",
+        loss="vae_lib.objective:sigma_vae_objective",
+        density=True,
     ),
 }
 

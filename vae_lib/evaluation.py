@@ -22,7 +22,7 @@ class Evaluation:
     """Held-out measures, each a mean over all images."""
 
     reconstruction: float
-    """Cross-entropy of one posterior sample, nats per image."""
+    """Cross-entropy of one posterior sample, nats per image, whatever it was trained with."""
     excess: float
     """Reconstruction above the pixels' own entropy, nats per image."""
     kl: float

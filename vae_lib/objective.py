@@ -262,6 +262,74 @@ def any_beta_objective(
     return Losses((reconstruction + beta * kl).mean(), reconstruction.mean(), kl.mean())
 
 
+@of_pixels("x")
+def gaussian_nll(logits: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
+    """−log p(x | z) of Gaussian pixels around the decoder's Sigmoid, summed per image.
+
+    Parameters
+    ----------
+    logits, x : Tensor, shape (n, 3, h, w)
+        The decoder's output before the Sigmoid; images in [0, 1].
+    sigma : float or scalar Tensor
+        Standard deviation of every pixel value, > 0.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        Nats of a density. They may be negative, since a density may exceed 1, and have no floor:
+        no *excess* is taken of them, and they are not compared with a cross-entropy.
+
+    Examples
+    --------
+    Twelve values, each off by σ = 1, cost ½ ln 2π + ½ = 1.4189 nats apiece:
+
+    >>> gaussian_nll(torch.full((1, 3, 2, 2), 1e9), torch.zeros(1, 3, 2, 2), 1.0)
+    tensor([17.0273])
+    """
+    error = torch.sigmoid(_widened(logits)) - x
+    variance = torch.as_tensor(sigma, dtype=error.dtype, device=error.device).square()
+    # −log N(x; μ, σ²) = ½ ln 2πσ² + (x − μ)² / 2σ², over the D values of an image
+    constant = 0.5 * error[0].numel() * torch.log(2 * math.pi * variance)
+    return constant + error.square().flatten(1).sum(1) / (2 * variance)
+
+
+@of_pixels("x")
+def gaussian_objective(
+    logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, sigma: float | Tensor, beta: float = 1.0
+) -> Losses:
+    """`gaussian_nll` + β · KL. Up to 1/σ² and a constant it is ½ SSE + σ² β · KL.
+
+    >>> logits, x = torch.full((1, 3, 2, 2), 1e9), torch.zeros(1, 3, 2, 2)
+    >>> losses = gaussian_objective(logits, x, torch.ones(1, 1), torch.zeros(1, 1), sigma=1.0)
+    >>> [round(value.item(), 2) for value in losses]  # loss, reconstruction, KL
+    [17.53, 17.03, 0.5]
+    """
+    reconstruction = gaussian_nll.unchecked(logits, x, sigma).mean()
+    kl = kl_per_dimension(mu, logvar).sum(1).mean()
+    return Losses(reconstruction + beta * kl, reconstruction, kl)
+
+
+@of_pixels("x")
+def sigma_vae_objective(
+    logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, beta: float = 1.0
+) -> Losses:
+    """`gaussian_objective` with the σ under which the batch is likeliest, σ² = MSE.
+
+    It is the optimal σ-VAE of Rybkin, Daniilidis and Levine (2021, arXiv:2006.13202). The
+    reconstruction is D/2 · (ln(2π MSE) + 1), whose slope weighs the squared error by D / (2 MSE):
+    measured in other units, or averaged, it weighs the same. σ² is at least 1/(12 · 255²), the
+    error of rounding to 8 bits: no less is believed.
+
+    >>> logits, x = torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.75)  # all off by ¼
+    >>> losses = sigma_vae_objective(logits, x, torch.ones(1, 1), torch.zeros(1, 1), beta=2.0)
+    >>> [round(value.item(), 2) for value in losses]  # 6 · (ln(2π/16) + 1) of reconstruction
+    [1.39, 0.39, 0.5]
+    """
+    mse = (torch.sigmoid(_widened(logits)) - x).square().mean()
+    sigma = mse.clamp(min=1 / (12 * 255**2)).sqrt()
+    return gaussian_objective.unchecked(logits, x, mu, logvar, sigma, beta)
+
+
 class KLParts(NamedTuple):
     """The KL taken apart (Chen et al. 2018, Eq. 2), each part a scalar tensor in nats per image."""
 

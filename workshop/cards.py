@@ -227,7 +227,8 @@ def options(recipe: dict[str, Any]) -> str:
         told = f" --beta-range {setting.also:g} {setting.value:g}"
     else:
         told = f" --objective {setting.objective}" * (setting.objective != plain["objective"])
-        told += f" --{setting.parameter} {setting.value:g}"
+        spelled = "" if hasattr(TrainConfig, setting.parameter) else "parameters "
+        told += f" --{spelled}{setting.parameter} {setting.value:g}"
         told += "".join(
             f" --{name} {recipe[name]:g}"
             for name in [*objective_named(setting.objective).parameters][1:]

@@ -44,7 +44,8 @@ or choose the objective capacity.
 
     objective: ObjectiveName = "beta-vae"
     """beta-vae: reconstruction + beta * KL. capacity: reconstruction + gamma * |KL - C| with C
-    rising to --capacity. beta-tcvae: as beta-vae, but beta weighs the total correlation alone."""
+    rising to --capacity. beta-tcvae: as beta-vae, but beta weighs the total correlation alone.
+    gaussian: squared errors, with --parameters sigma 0.1. sigma-vae: with a batch's best sigma."""
     beta: float = DEFAULTS["beta"]
     """Weight of the KL; 1 is the plain VAE, more pays sharpness for structure."""
     capacity: float = DEFAULTS["capacity"]
@@ -56,7 +57,7 @@ or choose the objective capacity.
     beta_range: tuple[float, ...] | None = None
     """Smallest and largest β of one network that serves them all; each face draws its own."""
     parameters: dict[str, float] = field(default_factory=dict, hash=False)
-    """What an objective of your own reads besides: names, each with its number."""
+    """What an objective reads for which there is no option: names, each with its number."""
     epochs: int = 10
     """Passes over the training split."""
     batch_size: int = 64

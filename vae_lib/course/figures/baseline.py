@@ -154,6 +154,11 @@ def live_training(training: Training, images: np.ndarray, floor: float) -> Figur
     >>> live_training(train(config, faces), images[:4], floor=6000).axes[2].get_title()
     'step 1: originals above, decoded below'
     """
+    if training.objective.density:
+        raise InputError(
+            f"Found a run of {training.config.objective}, whose reconstruction is a density's and "
+            "has no floor; draw record['reconstruction'] of its history as it is."
+        )
     steps = [record for record in training.history if record["kind"] == "step"]
     number = [record["step"] for record in steps]
     decoded = decode_images(training.model, encode_images(training.model, images)[0])
