@@ -13,7 +13,7 @@ from PIL import Image
 
 from vae_lib import cli
 from vae_lib.explorer import OPENING
-from vae_lib.explorer.photo import EYES, align_photo
+from vae_lib.explorer.photo import EYES, align_photo, read_photo
 from vae_lib.faces.synthetic import synthetic_faces
 from vae_lib.latent import decode_images, encode_images
 from vae_lib.pretrained import load_gallery, load_pretrained
@@ -30,6 +30,9 @@ WORKERS = """
   globalThis.workers = 0;
   globalThis.Worker = class extends Worker { constructor(url) { super(url); workers++; } };
 """
+
+SIDEWAYS = Image.Exif()
+SIDEWAYS[0x0112] = 6  # what a phone writes: turn by 90° clockwise to see it upright
 
 
 def blank_png(width: int, height: int) -> bytes:
@@ -220,3 +223,26 @@ def test_a_picture_is_pasted_dropped_or_taken_and_what_cannot_be_is_told(browser
     assert alert.is_hidden()
     assert problems == []
     context.close()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_large_photo_is_read_and_cropped_as_the_kernel_does(browser, own, tmp_path, kind):
+    rng = np.random.default_rng(0)
+    noise = 255 * rng.integers(0, 2, (3300, 2401), np.uint8)  # nothing is further from smooth
+    photo = Image.fromarray(noise).convert("RGB" if kind == "JPEG" else "L")
+    file = tmp_path / f"large.{kind.lower()}"
+    photo.save(file, **({"quality": 90, "exif": SIDEWAYS} if kind == "JPEG" else {}))
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page.goto(own.as_uri())
+    page.locator(".ve-speed", has_text="ms").wait_for()
+    page.get_by_text("Your own photo", exact=True).click()
+    page.locator("input[type=file]").set_input_files(file)
+    canvas = page.locator("canvas.ve-photo")
+    canvas.scroll_into_view_if_needed()
+    canvas.evaluate(MARKS)
+    for x, y in ((100, 90), (108, 93)):
+        canvas.click(position={"x": x, "y": y})
+    face = align_photo(read_photo(file.read_bytes()), page.evaluate("marks"))
+    assert face.std() > 15
+    shows(page, face, within=2, selector="[aria-label='Original picture']")
+    page.close()

@@ -10,14 +10,17 @@ from PIL import Image, UnidentifiedImageError
 from vae_lib.errors import InputError
 from vae_lib.faces.pictures import FORMATS, MAX_PIXELS, SIDE, to_rgb, upright
 
-PHOTO_SIDE = 1600  # pixels; a photo is reduced to this before its eyes are marked
+PHOTO_SIDE = 1600  # pixels, of the longer side; no photo is reduced below before eyes are marked
 # Where CelebA's alignment puts the eyes: pixels (69.5, 111) and (108, 111) of its 178x218 pictures,
 # whose central 148x148 become 64x64. Half a pixel leads from a pixel's index to its middle.
 EYES = tuple(((x + 0.5 - 15) * SIDE / 148, (111 + 0.5 - 35) * SIDE / 148) for x in (69.5, 108.0))
 
 
 def read_photo(data: bytes) -> Image.Image:
-    """Open an uploaded photo: turned upright, RGB, transparent parts white, at most 1600 pixels.
+    """Open an uploaded photo: upright, RGB, white where transparent, no larger than is of use.
+
+    A photo whose longer side has twice 1600 pixels or more is reduced to means of whole blocks, of
+    the least size that leaves less than that. A page without a kernel does the same.
 
     Parameters
     ----------
@@ -46,15 +49,15 @@ def read_photo(data: bytes) -> Image.Image:
         )
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
-            image.draft("RGB", (PHOTO_SIDE, PHOTO_SIDE))  # JPEGs are then decoded smaller
+            if image.width * image.height > MAX_PIXELS:
+                image.draft("RGB", (PHOTO_SIDE, PHOTO_SIDE))  # a JPEG is then decoded smaller
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(
                     f"This photo has {image.width * image.height / 1e6:.0f} million pixels; at "
                     f"most {MAX_PIXELS / 1e6:.0f} million can be read. Make it smaller first."
                 )
             photo = to_rgb(upright(image))
-            photo.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
-            return photo
+            return photo.reduce(max(1, max(photo.size) // PHOTO_SIDE))
     except InputError:
         raise
     except UnidentifiedImageError:

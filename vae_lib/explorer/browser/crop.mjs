@@ -6,8 +6,8 @@ import { clamp } from "./numbers.mjs";
 const FACE_EYES = [69.5, 108].map((x) => [((x + 0.5 - 15) * 64) / 148, ((111 + 0.5 - 35) * 64) / 148]);
 export const FACE_SIDE = 64;
 
-/** Means of blocks of `factor` × `factor` pixels of a box; blocks at its far ends may be smaller. */
-function reduced({ data, width }, [left, top, right, bottom], factor) {
+/** Means, RGB, of blocks of `factor` × `factor` pixels of a box; blocks at its far ends may be smaller. */
+export function reduced({ data, width }, [left, top, right, bottom], factor) {
   const columns = Math.ceil((right - left) / factor);
   const rows = Math.ceil((bottom - top) / factor);
   const values = new Float32Array(rows * columns * 3);
@@ -15,11 +15,19 @@ function reduced({ data, width }, [left, top, right, bottom], factor) {
     for (let column = 0; column < columns; column++, at += 3) {
       const [x0, y0] = [left + column * factor, top + row * factor];
       const [x1, y1] = [Math.min(right, x0 + factor), Math.min(bottom, y0 + factor)];
+      let [r, g, b] = [0, 0, 0];
       for (let y = y0; y < y1; y++)
-        for (let x = x0; x < x1; x++)
-          for (let c = 0; c < 3; c++) values[at + c] += data[4 * (y * width + x) + c] / ((x1 - x0) * (y1 - y0));
+        for (let x = x0, from = 4 * (y * width + x0); x < x1; x++, from += 4) {
+          r += data[from];
+          g += data[from + 1];
+          b += data[from + 2];
+        }
+      const count = (x1 - x0) * (y1 - y0);
+      values[at] = Math.round(r / count);
+      values[at + 1] = Math.round(g / count);
+      values[at + 2] = Math.round(b / count);
     }
-  return { values: values.map(Math.round), columns, rows };
+  return { values, columns, rows };
 }
 
 /** Of each of FACE_SIDE pixels in a line of `side`: the first that counts, and triangular weights. */

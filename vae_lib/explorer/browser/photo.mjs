@@ -2,7 +2,7 @@
 
 import { bytesOf, clamp } from "./numbers.mjs";
 import { encoderBeside, encoderOf } from "./encoder.mjs";
-import { FACE_SIDE, alignPhoto } from "./crop.mjs";
+import { FACE_SIDE, alignPhoto, reduced } from "./crop.mjs";
 import { withAlpha } from "./sources.mjs";
 import { h, section } from "./dom.mjs";
 import { camera } from "./camera.mjs";
@@ -10,9 +10,24 @@ import { posteriorLine } from "./posterior.mjs";
 
 const PART = 1_000_000; // bytes of a photo per message: servers refuse messages that are too long
 const LARGEST = 50; // million pixels, as in vae_lib.explorer.photo
-const SIDES = [1600, 360]; // a photo's longer side at most, and its preview's
+const PHOTO_SIDE = 1600; // which no photo is reduced below, as there
+const PREVIEW_SIDE = 360;
+const AT_ONCE = 16e6; // pixels of a canvas; some browsers allow no more
 
-/** A photo as ImageData, upright and no larger than is of use, and its preview. */
+/** Means of blocks, as ImageData has them, of a photo that is drawn in parts. */
+function inBlocks(draw, [across, down], factor) {
+  const [width, height] = [across, down].map((length) => Math.ceil(length / factor));
+  const data = new Uint8ClampedArray(4 * width * height);
+  const most = Math.max(1, Math.floor(AT_ONCE / across / factor)) * factor;
+  for (let top = 0; top < down; top += most) {
+    const lines = Math.min(most, down - top);
+    const { values } = reduced(draw(across, lines, top, lines), [0, 0, across, lines], factor);
+    data.set(withAlpha(values), (4 * width * top) / factor);
+  }
+  return { data, width, height };
+}
+
+/** A photo, upright and not much larger than is of use, as vae_lib.explorer.photo.read_photo gives it; and its preview. */
 async function readHere(file) {
   const image = new Image(); // which tells its size before it is decoded
   const url = URL.createObjectURL(file);
@@ -21,16 +36,19 @@ async function readHere(file) {
     const sizes = [image.naturalWidth, image.naturalHeight];
     const millions = (sizes[0] * sizes[1]) / 1e6;
     if (millions > LARGEST) throw Object.assign(new Error(`This photo has ${Math.round(millions)} million pixels; at most ${LARGEST} million can be read. Make it smaller first.`), { told: true });
-    return SIDES.map((side) => {
-      const scale = Math.min(1, side / Math.max(...sizes));
-      const [width, height] = sizes.map((length) => Math.max(1, Math.round(scale * length)));
-      const context = h("canvas", { width, height }).getContext("2d");
+    const draw = (width, height, top, lines) => {
+      const context = h("canvas", { width, height }).getContext("2d", { willReadFrequently: true });
       context.fillStyle = "#fff"; // behind transparent parts
       context.fillRect(0, 0, width, height);
       context.imageSmoothingQuality = "high";
-      context.drawImage(image, 0, 0, width, height);
+      context.drawImage(image, 0, top, sizes[0], lines, 0, 0, width, height);
       return context.getImageData(0, 0, width, height);
-    });
+    };
+    const longer = Math.max(...sizes);
+    const factor = Math.max(1, Math.floor(longer / PHOTO_SIDE));
+    const photo = factor === 1 ? draw(...sizes, 0, sizes[1]) : inBlocks(draw, sizes, factor);
+    const scale = Math.min(1, PREVIEW_SIDE / longer);
+    return [photo, draw(...sizes.map((length) => Math.max(1, Math.round(scale * length))), 0, sizes[1])];
   } catch (error) {
     throw error.told ? error : new Error("This browser cannot read the file as a picture; choose a JPEG or a PNG.");
   } finally {
