@@ -43,6 +43,13 @@ function triangles(side) {
   });
 }
 
+/** One pixel of a line, from numbers that lie `step` apart. */
+function weighted({ first, weights }, numbers, step, offset) {
+  let total = 0;
+  for (let k = 0, at = first * step + offset; k < weights.length; k++, at += step) total += weights[k] * numbers[at];
+  return Math.round(total);
+}
+
 /**
  * Turn, scale and crop a photo so that its eyes lie where CelebA's do; beyond its border its edge
  * goes on.
@@ -87,27 +94,25 @@ export function alignPhoto(photo, eyes) {
   const fine = new Float32Array(side * 3);
   for (let row = 0; row < side; row++) {
     for (let column = 0; column < side; column++) {
-      const [x, y] = spot((column + 0.5) * step, (row + 0.5) * step).map((value) => value - 0.5);
+      const [u, v] = [(column + 0.5) * step, (row + 0.5) * step];
+      const [x, y] = [sx + re * u - im * v - 0.5, sy + im * u + re * v - 0.5];
       const [x0, y0] = [Math.floor(x), Math.floor(y)];
       const [a, b] = [clamp(x0, 0, columns - 1), clamp(x0 + 1, 0, columns - 1)];
-      const [up, low] = [clamp(y0, 0, rows - 1), clamp(y0 + 1, 0, rows - 1)].map((line) => line * columns);
+      const [up, low] = [clamp(y0, 0, rows - 1) * columns, clamp(y0 + 1, 0, rows - 1) * columns];
       for (let c = 0; c < 3; c++) {
-        const at = (cell) => values[3 * cell + c];
-        const above = at(up + a) + (x - x0) * (at(up + b) - at(up + a));
-        const below = at(low + a) + (x - x0) * (at(low + b) - at(low + a));
+        const [p, q, r, s] = [values[3 * (up + a) + c], values[3 * (up + b) + c], values[3 * (low + a) + c], values[3 * (low + b) + c]];
+        const [above, below] = [p + (x - x0) * (q - p), r + (x - x0) * (s - r)];
         fine[3 * column + c] = Math.floor(above + (y - y0) * (below - above)); // as Pillow does: half a level darker
       }
     }
-    lines.forEach(({ first, weights }, i) => {
-      for (let c = 0; c < 3; c++)
-        narrow[(row * FACE_SIDE + i) * 3 + c] = Math.round(weights.reduce((sum, weight, k) => sum + weight * fine[3 * (first + k) + c], 0));
+    lines.forEach((line, i) => {
+      for (let c = 0; c < 3; c++) narrow[(row * FACE_SIDE + i) * 3 + c] = weighted(line, fine, 3, c);
     });
   }
   const stretch = FACE_SIDE * 3;
   const face = new Uint8Array(FACE_SIDE * stretch);
-  lines.forEach(({ first, weights }, row) => {
-    for (let i = 0; i < stretch; i++)
-      face[row * stretch + i] = Math.round(weights.reduce((sum, weight, k) => sum + weight * narrow[(first + k) * stretch + i], 0));
+  lines.forEach((line, row) => {
+    for (let i = 0; i < stretch; i++) face[row * stretch + i] = weighted(line, narrow, stretch, i);
   });
   return face;
 }
