@@ -1,6 +1,7 @@
 """How fast a face follows a slider: the kernel's part, a page without a kernel, JupyterLab.
 
     python benchmarks/explorer.py [kernel] [static] [file] [lab] [--gate]
+    python benchmarks/explorer.py paired
     python benchmarks/explorer.py picture
 
 Prints what was measured beside what is asked for; with --gate it fails where a number misses twice
@@ -9,7 +10,9 @@ product of matrices, in the same page in the same minute, takes longer than on t
 (whose 16 ms were inferred: 33.5 ms where faces took 14.7 ms that take 7 ms there). Times in the
 browser run from the slider's event to the pixels on the canvas, in Debian's Chromium; the screen
 shows them up to a sixtieth of a second later. `file` is the page that `vae explore` writes.
-`picture` measures nothing: it draws the README's picture of three models.
+`paired` measures ratios of one run, in turns: JupyterLab to a page, a kernel that trains to an idle
+one, β's slider to a dimension's. `picture` measures nothing: it draws the README's picture of
+three models.
 """
 
 import argparse
@@ -39,7 +42,7 @@ CELL = "from vae_lib.explorer import explore\nexplore('vae_celeba')"
 
 # In the page: move the first latent slider and note when the last face is painted.
 TOOLS = """() => {
-  const slider = document.querySelector('.ve-latent input');
+  let slider = document.querySelector('.ve-latent input');
   const canvases = [...document.querySelectorAll('.ve-figures .ve-model canvas')];
   const context = canvases.at(-1).getContext('2d');
   let painted = () => {};
@@ -77,6 +80,7 @@ TOOLS = """() => {
     }
     return times;
   };
+  tools.use = (selector) => (slider = document.querySelector(selector));
   tools.without = (previews) => {
     for (const end of document.querySelectorAll('.ve-end')) end.hidden = previews;
   };
@@ -296,6 +300,73 @@ def measure_lab(browser, folder: Path) -> None:
         page.close()
 
 
+TRAINING = """
+import torch
+from vae_lib import TrainConfig, open_faces, train
+torch.set_num_threads(2)
+train(TrainConfig(epochs=1000, batch_size=64), open_faces(kind="synthetic", synthetic_count=2000))
+"""
+KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+
+
+def in_turns(rounds: int, events: int, *sides: tuple) -> list[np.ndarray]:
+    """Median and p95 of each side, a page and its slider, measured in turns."""
+    times: list[list[float]] = [[] for _ in sides]
+    for _ in range(rounds):
+        for (page, selector), found in zip(sides, times, strict=True):
+            page.bring_to_front()
+            page.evaluate("(selector) => void tools.use(selector)", selector)
+            page.evaluate("tools.latencies(5)")
+            found += page.evaluate("(events) => tools.latencies(events)", events)
+    return [np.percentile(found, [50, 95]) for found in times]
+
+
+def report_ratio(what: str, most: float, over: np.ndarray, under: np.ndarray) -> None:
+    middle, high = over / under
+    print(f"{what}: {over.round(1)} ms to {under.round(1)} ms", flush=True)
+    report(what, f"≤ {most:g}", f"{middle:.2f} / {high:.2f}", max(middle, high) / most)
+
+
+def measure_pairs(browser, folder: Path) -> None:
+    latent, beta = ".ve-latent input", ".ve-beta input"
+    size = {"width": 1366, "height": 768}
+
+    def ready(page):
+        page.evaluate(TOOLS)
+        page.evaluate("tools.latencies(30)")
+        return page
+
+    static = browser.new_page(viewport=size)
+    static.goto(write_widgets(folder, explore("vae_celeba", device="cpu")).as_uri())
+    static.wait_for_function(READY, timeout=PATIENCE)
+    ready(static)
+    with jupyterlab(folder, CELL) as address:
+        page = browser.new_page(viewport=size)
+        run_all_cells(page, address)
+        page.wait_for_selector(".ve-there", timeout=PATIENCE)
+        lab, alone = in_turns(8, 40, (ready(page), latent), (static, latent))
+        report_ratio("JupyterLab to the page, median / p95", 1.3, lab, alone)
+        static.close()
+        page.evaluate(f"(code) => void {KERNEL}.requestExecute({{ code }})", TRAINING)
+        page.wait_for_timeout(20_000)  # faces are drawn, and training goes
+        (trains,) = in_turns(8, 40, (page, latent))
+        busy = page.evaluate(f"{KERNEL}.status") == "busy"
+        page.evaluate(f"{KERNEL}.interrupt()")
+        report_ratio("… while the kernel trains, to idle", 3, trains, lab)
+        page.wait_for_timeout(5_000)
+        right = busy and check_face(page)
+        report("… it trained all the time; ends on the right face", "yes",
+               "yes" if right else "no", 0 if right else 9)  # fmt: skip
+        page.close()
+    with jupyterlab(folder, CELL.replace("vae_celeba", "vae_any_beta")) as address:
+        page = browser.new_page(viewport=size)
+        run_all_cells(page, address)
+        page.wait_for_selector(".ve-there", timeout=PATIENCE)
+        rate, dimension = in_turns(8, 40, (ready(page), beta), (page, latent))
+        report_ratio("JupyterLab: β's slider to a dimension's", 1.3, rate, dimension)
+        page.close()
+
+
 def draw_picture(browser, folder: Path) -> None:
     """A smile on the opening face, decoded by the three models: the README's picture."""
     path = write_widgets(folder, explore(THREE, device="cpu"))
@@ -329,7 +400,7 @@ def main() -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="kernel, static, file, lab; all four by default; or picture",
+        help="kernel, static, file, lab; all four by default; or paired, or picture",
     )
     parser.add_argument("--gate", action="store_true", help="fail beyond twice what is asked for")
     arguments = parser.parse_args()
@@ -345,6 +416,8 @@ def main() -> int:
             measure_file(browser, Path(folder))
         if "lab" in parts:
             measure_lab(browser, Path(folder))
+        if "paired" in parts:
+            measure_pairs(browser, Path(folder))
         if "picture" in parts:
             draw_picture(browser, Path(folder))
     if arguments.gate and missed:
