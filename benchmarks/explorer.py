@@ -64,7 +64,9 @@ TOOLS = """() => {
   };
   const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const press = () => {
-    slider[Math.floor(tools.count++ / 40) % 2 ? 'stepDown' : 'stepUp']();
+    const [before, ways] = [slider.value, ['stepUp', 'stepDown']];
+    if (Math.floor(tools.count++ / 40) % 2) ways.reverse();
+    for (const way of ways) if (slider.value === before) slider[way](); // at an end it turns back
     slider.dispatchEvent(new Event('input', { bubbles: true }));
     return performance.now();
   };
@@ -357,14 +359,12 @@ def measure_pairs(browser, folder: Path) -> None:
         right = busy and check_face(page)
         report("… it trained all the time; ends on the right face", "yes",
                "yes" if right else "no", 0 if right else 9)  # fmt: skip
-        page.close()
     with jupyterlab(folder, CELL.replace("vae_celeba", "vae_any_beta")) as address:
         page = browser.new_page(viewport=size)
         run_all_cells(page, address)
         page.wait_for_selector(".ve-there", timeout=PATIENCE)
         rate, dimension = in_turns(8, 40, (ready(page), beta), (page, latent))
         report_ratio("JupyterLab: β's slider to a dimension's", 1.3, rate, dimension)
-        page.close()
 
 
 def draw_picture(browser, folder: Path) -> None:

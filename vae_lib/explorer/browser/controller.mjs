@@ -125,8 +125,8 @@ export class Controller {
   changed() {
     this.notice = "";
     this.positions = this.world.models.map((_, m) => position(this.world, this.state, m));
+    this.wantFrames(); // first: a worker decodes while the views are told
     this.tell("state");
-    this.wantFrames();
     this.saveSoon();
   }
 
