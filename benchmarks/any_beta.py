@@ -1,11 +1,15 @@
 """One network for every β against one network for each: how it was found, and what it loses.
 
-    PYTHONPATH=. python benchmarks/any_beta.py OUT --jobs screen --device cuda
+    PYTHONPATH=. python benchmarks/any_beta.py OUT/celeba --jobs screen plain final --test
+    PYTHONPATH=. python benchmarks/any_beta.py OUT/drawn --jobs plain final --test \
+        --synthetic --latent 16
+    PYTHONPATH=. python benchmarks/any_beta.py OUT --collect results/any_beta.json
 
-trains the jobs of a table side by side on the faces at CELEBA_ROOT (``--synthetic``: on drawn
-ones), each in a CUDA graph on a stream of its own, and writes one JSON file a job and, with
+The first two train the jobs of a table side by side on the faces at CELEBA_ROOT (``--synthetic``:
+on drawn ones), each in a CUDA graph on a stream of its own, and write one JSON file a job and, with
 ``--weights``, its weights in float16. Choices are made on the validation split; ``--test`` also
-measures the test split, once, in the end.
+measures the test split, once, in the end. ``--collect`` trains nothing: it puts all JSONs below OUT
+into one file.
 """
 
 import argparse
@@ -22,6 +26,7 @@ from torch import Tensor, nn
 from vae_lib.config import VAEConfig
 from vae_lib.faces import open_faces
 from vae_lib.faces.batches import flip_some, to_pixels
+from vae_lib.files import write_atomically
 from vae_lib.model import VAE
 from vae_lib.model.any_beta import AnyBetaVAE
 from vae_lib.objective import bernoulli_nll, kl_per_dimension, pixel_entropy
@@ -60,6 +65,7 @@ JOBS = {
         Job("cycle_4_double", **CYCLE, gate="double"),
         Job("cycle_4_film", **CYCLE, gate="film"),
     ],
+    "final": [Job(f"any_beta_seed_{seed}", **CYCLE, seed=seed) for seed in (0, 1, 2)],
 }
 
 
@@ -211,6 +217,63 @@ def measure(model: VAE, images: Tensor, betas, chunk: int = 512) -> list[dict]:
     return found
 
 
+def rounded(measured: dict) -> dict:
+    return {
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in measured.items()
+        if name != "kl_per_dimension"
+    }
+
+
+def collect(folder: Path) -> dict:
+    """All runs below a folder: by faces, one network against one for each β, and the screen."""
+    found: dict = {}
+    screen, devices, used = {}, set(), {}
+    for file in sorted(folder.rglob("*.json")):
+        result = json.loads(file.read_text())
+        job, name = result["job"], result["job"]["name"]
+        devices.add(result.get("device", "a CPU"))
+        kept = {k: v for k, v in job.items() if k not in ("name", "beta", "seed")}
+        if job["beta"] is None and "_seed_" not in name:
+            at = {f"{m['beta']:g}": round(m["objective"], 1) for m in result["valid"]}
+            screen[name] = {"job": kept, "objective": at}
+            continue
+        kind = "one_network" if job["beta"] is None else "one_network_per_beta"
+        if used.setdefault(kind, kept) != kept:
+            raise SystemExit(f"{file} was trained with {kept}, the others with {used[kind]}.")
+        key = f"seed_{job['seed']}" if job["beta"] is None else name
+        rows = {s: [rounded(m) for m in result[s]] for s in ("valid", "test") if s in result}
+        if job["beta"] is not None:
+            rows = {split: one[0] for split, one in rows.items()}
+        found.setdefault(result["faces"], {}).setdefault(kind, {})[key] = rows
+    for parts in found.values():
+        parts["worse_by"] = worse_by(parts["one_network"], parts["one_network_per_beta"])
+    one, each = used["one_network"], used["one_network_per_beta"]
+    peak, constant = (f"{job['peak']:.0e}".replace("e-0", "e-") for job in (one, each))
+    rate = f"one cycle of the learning rate with its peak of {peak} after a quarter"
+    what = (
+        f"One network for every β (benchmarks/any_beta.py: {one['epochs']} epochs, batch {BATCH}, "
+        f"{rate if one['cycle'] else f'constant {peak}'}, β log-uniform from {BETAS[0]:g} to "
+        f"{BETAS[-1]:g}, {'weighted' if one['weight'] else 'plain'} loss) against networks of one "
+        f"β ({each['epochs']} epochs, constant {constant}). Objective is excess + β·KL, nats. On "
+        f"{' and '.join(sorted(devices))}."
+    )
+    return {"what": what, **found, "screen_valid_seed_0": screen}
+
+
+def worse_by(one: dict, each: dict) -> dict:
+    """By how large a part the objective of the one network lies above that of the others' means."""
+    told: dict = {}
+    for split in next(iter(one.values())):
+        at: dict[float, list[float]] = {}
+        for run in each.values():
+            at.setdefault(run[split]["beta"], []).append(run[split]["objective"])
+        for beta, others in at.items():
+            own = [m["objective"] for run in one.values() for m in run[split] if m["beta"] == beta]
+            told.setdefault(split, {})[f"{beta:g}"] = round(np.mean(own) / np.mean(others) - 1, 4)
+    return told
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
@@ -224,7 +287,11 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=6, help="jobs side by side")
     parser.add_argument("--weights", action="store_true")
     parser.add_argument("--test", action="store_true")
+    parser.add_argument("--collect", type=Path, metavar="FILE", help="of all that stands in OUT")
     a = parser.parse_args()
+    if a.collect:
+        write_atomically(a.collect, (json.dumps(collect(a.out), indent=1) + "\n").encode())
+        return
     a.out.mkdir(parents=True, exist_ok=True)
     faces = open_faces(kind="synthetic") if a.synthetic else open_faces()
     splits = ("train", "valid", "test") if a.test else ("train", "valid")

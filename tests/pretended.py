@@ -21,6 +21,7 @@ aten = torch.ops.aten
 READS_A_VALUE = aten._local_scalar_dense.default
 INDEXES = (aten.index.Tensor, aten.index_put_.default)  # the indices may lie on the CPU
 real_autocast, RealGenerator = torch.autocast, torch.Generator
+real_groups = torch.optim.Optimizer._group_tensors_by_device_and_dtype
 
 
 class Gpu:
@@ -234,6 +235,14 @@ def set_device(device):
         raise ValueError(f"Expected a torch.device with a specified index, but got:{device}")
 
 
+def by_device(tensors, with_indices=False):
+    """Adam's groups: PyTorch's C++ sees where tensors really are."""
+    groups = real_groups(tensors, with_indices)
+    if not isinstance(next(filter(None, tensors))[0], OnGpu):
+        return groups
+    return {(torch.device(gpu.kind, 0), dtype): group for (_, dtype), group in groups.items()}
+
+
 def autocast(device_type, *args, **kwargs):
     return real_autocast("cpu" if device_type == gpu.kind else device_type, *args, **kwargs)
 
@@ -260,6 +269,7 @@ def pretended(kind: str = "cuda", **state: object) -> Iterator[Gpu]:
         },
         torch.backends.mps: {"is_available": lambda: not cuda},
         torch.accelerator: {"current_stream": lambda device=None: Stream()},
+        torch.optim.Optimizer: {"_group_tensors_by_device_and_dtype": staticmethod(by_device)},
         torch.__future__: {"get_overwrite_module_params_on_conversion": lambda: True},
         torch: {"Generator": Generator, "autocast": autocast},
         gpu: {"kind": kind, "allocations": None} | state,

@@ -28,6 +28,7 @@ CONFIGS = {
     "beta-vae": CONFIG,
     "capacity": replace(CONFIG, objective="capacity"),
     "beta-tcvae": replace(CONFIG, objective="beta-tcvae", beta=6.0),
+    "any-beta": replace(CONFIG, beta_range=(0.5, 8.0), cycle=True),
 }
 KINDS = pytest.mark.parametrize("kind", ["cuda", "mps"])
 

@@ -242,6 +242,7 @@ def options(recipe: dict[str, Any]) -> str:
         for name in ("batch_size", "learning_rate")
         if recipe.get(name, plain[name]) != plain[name]
     )
+    told += " --cycle" * recipe.get("cycle", False)
     return told + " --no-flips" * (not recipe.get("flips", True))
 
 

@@ -232,7 +232,11 @@ TCVAE = replace(CONFIG, objective="beta-tcvae", beta=6.0)
 
 @pytest.mark.parametrize(
     ("config", "name"),
-    [(CAPACITY, "vae_synthetic_capacity_12.pth"), (TCVAE, "vae_synthetic_tcvae_6.pth")],
+    [
+        (CAPACITY, "vae_synthetic_capacity_12.pth"),
+        (TCVAE, "vae_synthetic_tcvae_6.pth"),
+        (replace(CONFIG, beta=2.0, cycle=True), "vae_synthetic_beta_2.pth"),
+    ],
 )
 def test_other_objectives_resume_bit_by_bit_under_names_of_their_own(faces, tmp_path, config, name):
     def cut(run, event):
@@ -247,7 +251,40 @@ def test_other_objectives_resume_bit_by_bit_under_names_of_their_own(faces, tmp_
     metadata = loaded.metadata
     assert same_weights(loaded.state_dict(), weights(at_once))
     assert metadata["recipe"] == config.recipe()
-    assert ("beta" in metadata["recipe"]) == (config is TCVAE)
+    assert ("beta" in metadata["recipe"]) == (config is not CAPACITY)
+
+
+def test_one_cycle_of_the_rate_is_pytorchs(faces):
+    total, config = 10_000, replace(CONFIG, learning_rate=4e-3, cycle=True)
+    adam = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        adam, 4e-3, total, pct_start=0.25, div_factor=100, final_div_factor=1
+    )
+    for step in range(total):
+        (expected,) = schedule.get_last_lr()
+        assert config.rate_at(step / total) == pytest.approx(expected, abs=4e-6)
+        adam.step()
+        if step < total - 1:
+            schedule.step()
+    run, rates = Training(config, faces, "cpu"), []
+    take = run.optimizer.step
+
+    def noted():
+        rates.append(run.optimizer.param_groups[0]["lr"])
+        take()
+
+    run.optimizer.step = noted
+    list(run.steps())
+    whole = config.epochs * run.steps_per_epoch
+    expected = [config.rate_at(step / whole) for step in range(run.steps_per_epoch)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-7)
+
+
+def test_a_cycle_that_is_over_is_no_shorter_one(faces, tmp_path):
+    config = replace(CONFIG, cycle=True)
+    train(replace(config, epochs=1), faces, tmp_path, device="cpu")
+    with pytest.raises(InputError, match="epochs"):
+        train(config, faces, tmp_path, resume=True, device="cpu")
 
 
 def test_capacity_rises_over_its_share_and_weighs_the_distance_from_it(faces):
@@ -447,7 +484,7 @@ def test_a_compiled_step_computes_what_an_eager_one_does(faces):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize("config", [CONFIG, CAPACITY, TCVAE])
+@pytest.mark.parametrize("config", [CONFIG, CAPACITY, TCVAE, replace(CONFIG, cycle=True)])
 def test_a_captured_step_computes_what_an_uncaptured_one_does(faces, config):
     losses = []
     for captured in (False, True):

@@ -63,7 +63,10 @@ or choose the objective capacity.
     batch_size: int = 64
     """Faces per step, over all processes together."""
     learning_rate: float = 1e-3
-    """Adam's step size."""
+    """Adam's step size; with cycle, its peak."""
+    cycle: bool = False
+    """Let the step size rise over the first quarter of training and fall over the rest, between a
+    hundredth of learning_rate and all of it: one cycle (Smith and Topin, arXiv:1708.07120)."""
     seed: int = 0
     """Decides initial weights, order, flips and noise."""
     flips: bool = True
@@ -134,6 +137,18 @@ or choose the objective capacity.
         read = objective_named(self.objective).parameters
         return {n: self.parameters[n] if n in self.parameters else getattr(self, n) for n in read}
 
+    def rate_at(self, share: float) -> float:
+        """Adam's step size where a share of the training is over, 0 to 1.
+
+        >>> config = TrainConfig(learning_rate=4e-3, cycle=True)
+        >>> [round(config.rate_at(share), 5) for share in (0, 0.125, 0.25, 1)]
+        [4e-05, 0.00202, 0.004, 4e-05]
+        """
+        if not self.cycle:
+            return self.learning_rate
+        way = share / 0.25 if share < 0.25 else (1 - share) / 0.75
+        return self.learning_rate * (0.01 + 0.99 * (1 - math.cos(math.pi * way)) / 2)
+
     @property
     def setting(self) -> Setting:
         """What the run is called: its objective, and the first number that this reads."""
@@ -163,6 +178,8 @@ or choose the objective capacity.
         """
         values = self.values()
         left_out = {"model", "parameters", "beta_range"} | (DEFAULTS.keys() - values)
+        if not self.cycle:
+            left_out.add("cycle")
         if self.objective == TrainConfig.objective:
             left_out.add("objective")
         plain = {name: value for name, value in asdict(self).items() if name not in left_out}

@@ -17,12 +17,7 @@ from torch import Tensor, nn
 
 from vae_lib import checkpoint
 from vae_lib.config import objective_named
-from vae_lib.devices import (
-    choose_device,
-    is_out_of_memory,
-    memory_as_sentence,
-    processor_name,
-)
+from vae_lib.devices import choose_device, is_out_of_memory, memory_as_sentence, processor_name
 from vae_lib.errors import InputError, TrainingStopped, foreign
 from vae_lib.evaluation import evaluate, evaluate_at_betas
 from vae_lib.faces.batches import Batches
@@ -93,6 +88,7 @@ class Training:
             config.values(),
             train_images=len(self.train_images),
             learning_rate=config.learning_rate,
+            changing_rate=config.cycle,
             compile=config.compile,
         )
         self.optimizer = self.take_step.optimizer
@@ -168,6 +164,8 @@ class Training:
             self.config.batch_size, self.config.seed, self.epoch, skip=done
         ):
             self.model.train()  # a callback may have looked at it in eval mode
+            if self.config.cycle:
+                self.take_step.set_rate(self.config.rate_at(self._share()))
             losses.append(self.take_step(*self.inputs(rows)))
             self.step += 1
             if len(losses) == LOG_EVERY or self.step % self.steps_per_epoch == 0:
@@ -201,9 +199,11 @@ class Training:
         schedule = self.objective.schedule
         return {name: by_name(at, self._known()) for name, at in schedule.items()}
 
+    def _share(self) -> float:
+        return self.step / (self.config.epochs * self.steps_per_epoch)
+
     def _known(self) -> dict[str, Any]:
-        share = self.step / (self.config.epochs * self.steps_per_epoch)
-        return self.config.values() | {"share": share, "device": self.device}
+        return self.config.values() | {"share": self._share(), "device": self.device}
 
     def _log_steps(self, losses: list[Tensor]) -> None:
         first, looked = self.step - len(losses) + 1, torch.stack(losses)
@@ -259,7 +259,7 @@ class Training:
         Unless something changes with the share of them that is over.
         """
         recipe = self.config.recipe() | self._shape()
-        if not self.objective.schedule:
+        if not (self.objective.schedule or self.config.cycle):
             del recipe["epochs"]
         return recipe | {"faces": f"{self.faces.name} {self.faces.fingerprint[:16]}"}
 

@@ -45,6 +45,8 @@ class Step:
         Size of the training split, which a total correlation depends on.
     learning_rate : float
         Adam's step size.
+    changing_rate : bool
+        Whether `set_rate` will be called.
     compile : bool
         Fuse the arithmetic with torch.compile.
     """
@@ -62,6 +64,7 @@ class Step:
         *,
         train_images: int,
         learning_rate: float = 1e-3,
+        changing_rate: bool = False,
         compile: bool = False,
     ) -> None:
         self.model, self.device, self.train_images = model, device, train_images
@@ -78,8 +81,13 @@ class Step:
                 "--compile out, or install a Triton that fits this PyTorch."
             )
         learned = [p for p in model.parameters() if p.requires_grad]
+        # A captured step reads a rate that changes from the device's memory.
+        held = changing_rate and self.capturable
         self.optimizer = torch.optim.Adam(
-            learned, lr=learning_rate, fused=True, capturable=self.capturable
+            learned,
+            lr=torch.tensor(learning_rate, device=device) if held else learning_rate,
+            fused=True,
+            capturable=self.capturable,
         )
         if device.type == "cpu":
             # Before each step Adam asks a GPU, where there is one, whether a graph is recorded on
@@ -129,6 +137,14 @@ class Step:
             known["z"] = reparameterize(mu, logvar, noise)  # as the model drew it, to the bit
         known.update(logits=logits, x=x, mu=mu, logvar=logvar, images=self.train_images)
         return self.loss(**{name: known[name] for name in self.wanted})
+
+    def set_rate(self, rate: float) -> None:
+        """Let the next steps of Adam have this size, in float32 on every device."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = torch.tensor(rate).item()
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Update the weights from the inputs of `losses`.
