@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import SMALL
+
 ROOT = Path(__file__).parents[1]
 KEPT = json.loads((ROOT / "results" / "any_beta.json").read_text())
 
@@ -32,6 +34,7 @@ def shape(value):
 def test_tiny_runs_are_collected_as_what_is_kept(benchmark, faces, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "open_faces", lambda **_: faces)
     monkeypatch.setattr(benchmark, "BATCH", 8)
+    monkeypatch.setattr(benchmark, "VAEConfig", lambda latent_size: SMALL)
     common = ["any_beta.py", "--device", "cpu", "--epochs", "0.001", "--latent", "2", "--test"]
     for jobs in (["screen"], ["plain", "final"]):
         arguments = [*common, str(tmp_path / "runs"), "--synthetic", "--jobs", *jobs]

@@ -18,6 +18,9 @@ from vae_lib.pretrained.gallery import Gallery
 from vae_lib.study import RESULTS
 from vae_lib.training.config import ANY_BETA, TrainConfig
 
+# Which faces `vae train` is told to take.
+CHOSEN = {"celeba": "", "synthetic": " --faces synthetic"}
+
 CELEBA_DATA = """\
 CelebA (Liu et al. 2015, "Deep Learning Face Attributes in the Wild"), aligned and cropped to
 the central 148 pixels, resized to 64×64. Of the full data's 162,770 / 19,867 / 19,962 images of
@@ -110,7 +113,7 @@ def card(name: str, metadata: dict[str, Any], gallery: Gallery, latent_size: int
             ("… of training faces", f"{far['train_faces']:.1f}"),
             ("… of noise", f"{far['noise']:.0f}"),
         ]
-    chosen = {"celeba": "", "synthetic": " --faces synthetic"}.get(metadata["faces"], " --data DIR")
+    chosen = CHOSEN.get(metadata["faces"], " --data DIR")
     command = f"vae train{chosen}{options(recipe)}"
     command += f" --latent-size {latent_size}" * (latent_size != 128)
     again = f"vae evaluate {name}" + (" --card-images" if celeba else chosen)
@@ -182,6 +185,10 @@ def any_beta_card(name: str, metadata: dict[str, Any], table: BetaTable) -> str:
     worse = study[faces]["worse_by"]["test"]
     better = ", ".join(f"{-worse[b]:.1%} at β = {b}" for b in ("1", "4", "10"))
     plain = study["screen_valid_seed_0"]["constant"]["job"]
+    peak = recipe["learning_rate"].partition("peak ")[2].split()[0]
+    command = f"vae train{CHOSEN[faces]} --beta-range {low:g} {high:g}"
+    command += f" --epochs {recipe['epochs']}"
+    command += f" --learning-rate {peak} --cycle" + f" --latent-size {latent}" * (latent != 128)
     return f"""\
 # {name}
 
@@ -200,6 +207,8 @@ sorting people.
 the learning rate in {recipe["learning_rate"]}, β drawn log-uniformly for each
 image, seed {recipe["seed"]}, on an {metadata["device"]}. Shipped as float16. Chosen on the
 validation split, among the eight variants in `results/any_beta.json`.
+
+By the same recipe, with other random numbers: `{command}`.
 
 ## Measured
 
