@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Controller, REST } from "../../vae_lib/explorer/browser/controller.mjs";
+import { Controller } from "../../vae_lib/explorer/browser/controller.mjs";
 import { Names } from "../../vae_lib/explorer/browser/names.mjs";
 
 function backbone(values) {
@@ -42,6 +42,11 @@ async function opened(answer, page = async (m, codes) => codes.map(grey)) {
 /** A picture of one pixel that tells the third number of a code. */
 const grey = (code) => new Uint8ClampedArray([100 * code[2], 100 * code[2], 100 * code[2], 255]);
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+/** Wait until it is so, on a busy machine too. */
+const until = async (isSo) => {
+  for (let i = 0; i < 1000 && !isSo(); i++) await later(5);
+  assert.ok(isSo(), String(isSo));
+};
 const welcome = ({ content, model }) =>
   content.kind === "hello" && model.trigger("msg:custom", { kind: "welcome", request: content.request, faces: 0, device: "cpu" });
 const rgb = (value) => [new DataView(new Uint8Array([value, value, value]).buffer)];
@@ -60,19 +65,18 @@ test("while a hand drags the page decodes, one question at a time, and the kerne
     open--;
     return codes.map(grey);
   });
-  await later(REST + 30);
-  assert.equal(asked().length, 1); // the first face, at rest
+  await until(() => asked().length === 1 && controller.decodedBy === "kernel"); // the first face, at rest
   for (let i = 1; i <= 500; i++) {
     controller.move(2, i / 250);
     if (i % 25 === 0) await later(1);
   }
-  await later(30);
+  assert.equal(asked().length, 1);
+  await until(() => controller.frames[0][0] === 200);
   assert.equal(most, 1);
   assert.ok(here < 100, `${here} questions`);
   assert.deepEqual(Array.from(controller.frames[0]), [200, 200, 200, 255]);
   assert.equal(controller.decodedBy, "page");
-  assert.equal(asked().length, 1);
-  await later(REST + 30);
+  await until(() => controller.decodedBy === "kernel");
   assert.equal(asked().length, 2);
   assert.deepEqual(Array.from(controller.frames[0]), [7, 7, 7, 255]);
   assert.equal(controller.decodedBy, "kernel");
@@ -89,10 +93,9 @@ test("a kernel that is busy makes no face late, and what it says too late is not
     const { content, model } = question;
     if (content.kind === "decode") waiting.push(() => model.trigger("msg:custom", { kind: "pixels", request: content.request }, rgb(7)));
   });
-  await later(REST + 30);
-  assert.equal(waiting.length, 1);
+  await until(() => waiting.length === 1);
   controller.move(2, 1);
-  await later(5);
+  await until(() => controller.frames[0][0] === 100);
   assert.deepEqual(Array.from(controller.frames[0]), [100, 100, 100, 255]);
   waiting.shift()(); // about the face before
   await later(5);
@@ -107,11 +110,11 @@ test("what the kernel refuses is told, and the last good face stays", async () =
     if (content.kind === "decode") model.trigger("msg:custom", { kind: "refused", request: content.request, message: "No memory." });
   });
   model.set("values", [0, 0, 1, 0]);
-  await later(REST + 30);
+  await until(() => controller.notice);
   assert.match(controller.notice, /No memory/);
   assert.deepEqual(Array.from(controller.frames[0]), [100, 100, 100, 255]);
   model.set("state", "nonsense");
-  await later(5);
+  await until(() => !/No memory/.test(controller.notice));
   assert.match(controller.notice, /no explorer state/);
   assert.equal(controller.valueOf(2), 1);
   controller.end();
@@ -126,12 +129,12 @@ test("where the page cannot decode the kernel does, and without one that is told
     const { content, model } = question;
     if (content.kind === "decode") model.trigger("msg:custom", { kind: "pixels", request: content.request }, rgb(9));
   }, broken);
-  await later(REST + 30);
+  await until(() => controller.frames?.[0]?.[0] === 9);
   assert.equal(controller.notice, "");
   assert.deepEqual(Array.from(controller.frames[0]), [9, 9, 9, 255]);
   controller.kernel.lose();
   controller.move(2, 1);
-  await later(5);
+  await until(() => controller.notice);
   assert.match(controller.notice, /no WebAssembly with SIMD/);
   controller.end();
 });
