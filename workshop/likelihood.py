@@ -40,8 +40,8 @@ def first(faces: Faces, train_faces: int, valid_faces: int) -> Faces:
 
     >>> faces = Faces.from_arrays(np.zeros((50, 64, 64, 3), np.uint8))
     >>> few = first(faces, 30, 4)
-    >>> [len(few.split(name)) for name in ("train", "valid", "test")]
-    [30, 4, 0]
+    >>> [len(few.split(name)) for name in ("train", "valid")]
+    [30, 4]
     """
     rows = [np.flatnonzero(faces.splits == n)[:m] for n, m in enumerate((train_faces, valid_faces))]
     chosen = np.concatenate(rows)
