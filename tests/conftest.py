@@ -8,6 +8,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+import vae_lib.cli  # noqa: F401  before an example in a docstring leaves a list in builtins._
 from vae_lib.faces.dataset import Faces
 from vae_lib.faces.synthetic import FACTORS, synthetic_faces
 from vae_lib.model import VAE, VAEConfig

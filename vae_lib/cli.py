@@ -335,6 +335,30 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Compare:
+    """Runs beside each other: a table and a figure of what their validation faces measured."""
+
+    runs: Positional[tuple[Path, ...]]
+    """Folders that vae train or vae sweep wrote, of the same faces."""
+    out: Path = Path("compare.png")
+    """The figure to write (.png, .pdf, .svg)."""
+    csv: Path | None = None
+    """Write the table here too."""
+
+    def run(self) -> None:
+        from vae_lib.files import write_csv
+        from vae_lib.study import folders
+        from vae_lib.training.watch import save_figure
+
+        runs = folders.read_folders(self.runs)
+        rows = folders.comparison_rows(runs)
+        print(*folders.comparison_lines(rows), sep="\n")
+        if self.csv:
+            write_csv(self.csv, [*rows[0]], [[*row.values()] for row in rows])
+        save_figure(self.out, folders.comparison(runs))
+
+
+@dataclass(frozen=True)
 class Explore:
     """Sliders that move a face, in your browser: one page, without Jupyter and without a network.
 
@@ -442,6 +466,7 @@ Command = (
     | Annotated[Rescore, subcommand("rescore")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Plot, subcommand("plot")]
+    | Annotated[Compare, subcommand("compare")]
     | Annotated[Explore, subcommand("explore")]
     | Annotated[Course, subcommand("course")]
 )

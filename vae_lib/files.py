@@ -1,12 +1,15 @@
 """Files that appear complete under their name or not at all, and faults told in sentences."""
 
+import csv
 import errno
+import io
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from vae_lib.errors import InputError
 
@@ -110,6 +113,27 @@ def writing(path: Path, size: int = 0, then: str = "try again") -> Iterator[None
         )
         kept = "; what stood there before is intact" if path.is_file() else ""
         raise InputError(f"Could not write {path}: {error.strerror}{kept}; {advice}.") from error
+
+
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table as a CSV file in UTF-8, its columns' names first; all of it or nothing.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_csv(Path(folder) / "runs.csv", ["run", "kl"], [["a, b", 1.5]])
+    ...     (Path(folder) / "runs.csv").read_text().splitlines()
+    ['run,kl', '"a, b",1.5']
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([names, *rows])
+    write_atomically(path, text.getvalue().encode())
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """For the teacher: notebooks without solutions, and the verdicts on those that come back."""
 
 import copy
-import csv
 import os
 import queue
 import re
@@ -19,7 +18,7 @@ import nbformat
 from vae_lib.course import checks
 from vae_lib.course.checks.verdicts import notebook_of
 from vae_lib.errors import InputError
-from vae_lib.files import write_atomically
+from vae_lib.files import write_atomically, write_csv
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # What a student's edition no longer holds is not spoken of.
@@ -250,7 +249,4 @@ def write_grades(path: Path, grades: list[Grade]) -> None:
     ...     path.read_text().splitlines()
     ['file,exercise,verdict,seconds', 'a.ipynb,gaussian_kl,correct,0.5']
     """
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(field.name for field in fields(Grade))
-        rows.writerows(map(astuple, grades))
+    write_csv(path, [field.name for field in fields(Grade)], map(astuple, grades))
