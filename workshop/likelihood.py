@@ -22,16 +22,19 @@ from vae_lib.files import write_atomically
 from vae_lib.training import TrainConfig, train
 
 KEPT = Path(__file__).resolve().parent.parent / "results" / "likelihood.json"
-BETAS = (0.1, 0.03, 1.0)  # of the Bernoulli models; the σ-VAE's β is 1
+BETAS = (0.1, 0.03, 1.0)  # of the Bernoulli models
+SIGMA_BETAS = (1.0, 15.0)  # of the σ-VAEs: the bound, and about the rate of the baseline
+MEASURED = ("reconstruction", "excess", "kl", "active_01", "psnr", "images")
 SIGMA, BERNOULLI = "sigma-vae", "beta-vae"
 
 
 def runs(seeds: Sequence[int], recipe: TrainConfig) -> list[TrainConfig]:
-    """Every run, seed by seed: of each the σ-VAE first, then what it is compared with."""
+    """Every run, seed by seed: of each the σ-VAEs first, then what they are compared with."""
     return [
         replace(recipe, objective=objective, beta=beta, seed=seed)
         for seed in seeds
-        for objective, beta in ((SIGMA, 1.0), *((BERNOULLI, beta) for beta in BETAS))
+        for objective, betas in ((SIGMA, SIGMA_BETAS), (BERNOULLI, BETAS))
+        for beta in betas
     ]
 
 
@@ -52,33 +55,42 @@ def measure(config: TrainConfig, faces: Faces) -> dict[str, Any]:
     """Train one model; what validation says of it at the end."""
     training = train(config, faces, device="cpu")
     found = next(r for r in reversed(training.history) if r.get("split") == "valid")
-    names = ("reconstruction", "excess", "kl", "active_01", "psnr", "images")
     facts = {"steps": training.step, "train_images": len(training.train_images)}
-    return {"objective": config.objective, **config.flat()} | facts | {n: found[n] for n in names}
+    return (
+        {"objective": config.objective, **config.flat()} | facts | {n: found[n] for n in MEASURED}
+    )
 
 
 def at_equal_rate(found: list[dict[str, Any]]) -> list[dict[str, float]]:
     """For each seed the σ-VAE's PSNR, and the Bernoulli models' at its rate.
 
-    Between the two Bernoulli models of the same seed whose KLs enclose the σ-VAE's, PSNR is taken
-    as linear in log KL. A seed whose σ-VAE is not enclosed is left out: nothing is extrapolated.
+    Between the two Bernoulli models of the same seed whose KLs enclose the σ-VAE's, PSNR and log β
+    are taken as linear in log KL; ``bernoulli_beta`` is where Bernoulli pixels buy the same nats.
+    A σ-VAE that is not enclosed is left out: nothing is extrapolated.
 
     Examples
     --------
-    >>> run = lambda objective, kl, psnr: dict(objective=objective, kl=kl, psnr=psnr, seed=0)
-    >>> runs = [run("sigma-vae", 200, 25.0), run("beta-vae", 100, 23.0), run("beta-vae", 400, 26.0)]
-    >>> at_equal_rate(runs)
-    [{'seed': 0, 'kl': 200, 'psnr': 25.0, 'bernoulli': 24.5, 'gain': 0.5}]
+    >>> runs = [
+    ...     {"objective": "sigma-vae", "beta": 1.0, "kl": 200.0, "psnr": 25.0, "seed": 0},
+    ...     {"objective": "beta-vae", "beta": 0.16, "kl": 100.0, "psnr": 23.0, "seed": 0},
+    ...     {"objective": "beta-vae", "beta": 0.01, "kl": 400.0, "psnr": 26.0, "seed": 0},
+    ... ]
+    >>> (one,) = at_equal_rate(runs)
+    >>> one["bernoulli"], one["gain"], round(one["bernoulli_beta"], 3)
+    (24.5, 0.5, 0.04)
     """
     compared = []
     for one in (run for run in found if run["objective"] == SIGMA):
         alike = [r for r in found if r["objective"] == BERNOULLI and r["seed"] == one["seed"]]
-        curve = sorted((run["kl"], run["psnr"]) for run in alike)
+        curve = sorted((run["kl"], run["psnr"], run["beta"]) for run in alike)
         if len(curve) > 1 and curve[0][0] <= one["kl"] <= curve[-1][0]:
-            kl, psnr = np.array(curve).T
-            there = float(np.interp(np.log(one["kl"]), np.log(kl), psnr))
-            row = {"bernoulli": there, "gain": one["psnr"] - there}
-            compared.append({name: one[name] for name in ("seed", "kl", "psnr")} | row)
+            kl, psnr, beta = np.array(curve).T
+            there, log_beta = (
+                float(np.interp(np.log(one["kl"]), np.log(kl), y)) for y in (psnr, np.log(beta))
+            )
+            row = {"bernoulli": there, "bernoulli_beta": float(np.exp(log_beta))}
+            row["gain"] = one["psnr"] - there
+            compared.append({name: one[name] for name in ("beta", "seed", "kl", "psnr")} | row)
     return compared
 
 
@@ -94,12 +106,17 @@ def main(faces: Faces, kept: Path, seeds: Sequence[int], recipe: TrainConfig) ->
             )
         if any(wanted == {name: run.get(name) for name in wanted} for run in found):
             continue
-        measured = measure(config, faces)
-        with FileLock(f"{kept}.lock"):
-            found = sorted([*read(kept)["runs"], measured], key=_place)
-            content = {"runs": found, "at_equal_rate": at_equal_rate(found)}
-            write_atomically(kept, (json.dumps(content, indent=1) + "\n").encode())
-    return read(kept)
+        keep(kept, [measure(config, faces)])
+    return keep(kept, [])
+
+
+def keep(kept: Path, measured: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add runs to what is kept, and compare them all again."""
+    with FileLock(f"{kept}.lock"):
+        found = sorted([*read(kept)["runs"], *measured], key=_place)
+        content = {"runs": found, "at_equal_rate": at_equal_rate(found)}
+        write_atomically(kept, (json.dumps(content, indent=1) + "\n").encode())
+    return content
 
 
 def read(kept: Path) -> dict[str, Any]:
