@@ -13,7 +13,8 @@ import vae_lib
 from vae_lib.config import setting_of as setting_of_recipe
 from vae_lib.faces.synthetic import FACTORS
 from vae_lib.pretrained import FOLDER, load_gallery
-from workshop import report
+from vae_lib.study import Run, summarise
+from workshop import likelihood, report
 from workshop.markdown import (
     MEASURES,
     NOTHING_YET,
@@ -59,6 +60,9 @@ def fragments() -> dict[str, str]:
         "departures_changed": departures_changed(),
         "departures_judged": departures_judged(),
         "without_labels": without_labels(),
+        "likelihood_expected": (RESULTS / "likelihood.md").read_text("utf-8").split("\n", 1)[1],
+        "likelihood_runs": likelihood_runs(),
+        "likelihood_equal_rate": likelihood_equal_rate(),
         "api": api(),
         "cards": "\n".join(card(name) for name in report.shipped()),
     } | {name: picture(name) for name in FIGURES}
@@ -111,6 +115,37 @@ def departures_judged() -> str:
         rows[-1].append(f"{right['right']} of {right['of']}")
     heads = ["variant", "rank correlation, 13 factors", "8 factors still in at 16", "in or out"]
     return table(heads, rows)
+
+
+def likelihood_runs() -> str:
+    """The σ-VAE and Bernoulli models of several β, trained alike on real faces."""
+    names = {name: MEASURES[name] for name in ("kl", "active_01", "psnr", "excess")}
+    runs = [
+        Run(one["objective"], one["beta"], one["seed"], {name: one[name] for name in names})
+        for one in likelihood.read(likelihood.KEPT)["runs"]
+    ]
+    return summary({"settings": [report.as_setting(s) for s in summarise(runs)]}, names)
+
+
+def likelihood_equal_rate() -> str:
+    """What the σ-VAE gains over Bernoulli pixels at its own rate, for each seed."""
+    digits = {
+        "kl": ".1f",
+        "bernoulli_beta": ".3f",
+        "psnr": ".2f",
+        "bernoulli": ".2f",
+        "gain": "+.2f",
+    }
+    rows = [
+        [
+            f"{one['beta']:g}",
+            str(one["seed"]),
+            *(format(one[name], d) for name, d in digits.items()),
+        ]
+        for one in likelihood.read(likelihood.KEPT)["at_equal_rate"]
+    ]
+    told = ["KL, nats", "Bernoulli β of this KL", "σ-VAE, dB", "Bernoulli, dB", "gain, dB"]
+    return table(["σ-VAE's β", "seed", *told], rows) if rows else NOTHING_YET
 
 
 def without_labels() -> str:

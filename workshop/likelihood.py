@@ -62,11 +62,12 @@ def measure(config: TrainConfig, faces: Faces) -> dict[str, Any]:
 
 
 def at_equal_rate(found: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """For each seed the σ-VAE's PSNR, and the Bernoulli models' at its rate.
+    """Each σ-VAE's PSNR, and the Bernoulli models' of its seed at its KL.
 
-    Between the two Bernoulli models of the same seed whose KLs enclose the σ-VAE's, PSNR and log β
-    are taken as linear in log KL; ``bernoulli_beta`` is where Bernoulli pixels buy the same nats.
-    A σ-VAE that is not enclosed is left out: nothing is extrapolated.
+    Between two models of a kind PSNR and log β are taken as linear in log KL; ``bernoulli_beta`` is
+    where Bernoulli pixels buy the same nats. A σ-VAE that buys fewer nats than every Bernoulli
+    model is taken with the next σ-VAE, at the least of theirs. Nothing is extrapolated: what the
+    others do not enclose is left out.
 
     Examples
     --------
@@ -81,17 +82,29 @@ def at_equal_rate(found: list[dict[str, Any]]) -> list[dict[str, float]]:
     """
     compared = []
     for one in (run for run in found if run["objective"] == SIGMA):
-        alike = [r for r in found if r["objective"] == BERNOULLI and r["seed"] == one["seed"]]
-        curve = sorted((run["kl"], run["psnr"], run["beta"]) for run in alike)
-        if len(curve) > 1 and curve[0][0] <= one["kl"] <= curve[-1][0]:
-            kl, psnr, beta = np.array(curve).T
-            there, log_beta = (
-                float(np.interp(np.log(one["kl"]), np.log(kl), y)) for y in (psnr, np.log(beta))
-            )
-            row = {"bernoulli": there, "bernoulli_beta": float(np.exp(log_beta))}
-            row["gain"] = one["psnr"] - there
-            compared.append({name: one[name] for name in ("beta", "seed", "kl", "psnr")} | row)
+        theirs, ours = (_curve(found, kind, one["seed"]) for kind in (BERNOULLI, SIGMA))
+        if not theirs.size:
+            continue
+        kl = max(one["kl"], float(theirs[0, 0]))
+        if kl <= min(theirs[-1, 0], ours[-1, 0]):
+            (psnr, _), (bernoulli, beta) = _at(kl, ours), _at(kl, theirs)
+            row = {"beta": one["beta"], "seed": one["seed"], "kl": kl, "psnr": psnr}
+            row |= {"bernoulli": bernoulli, "bernoulli_beta": beta, "gain": psnr - bernoulli}
+            compared.append(row)
     return compared
+
+
+def _curve(found: list[dict[str, Any]], objective: str, seed: int) -> np.ndarray:
+    """KL, PSNR and β of the runs of a kind and a seed, by rising KL: (n, 3), or empty."""
+    same = [run for run in found if (run["objective"], run["seed"]) == (objective, seed)]
+    return np.array(sorted((run["kl"], run["psnr"], run["beta"]) for run in same))
+
+
+def _at(kl: float, curve: np.ndarray) -> tuple[float, float]:
+    """PSNR and β of a curve at a KL inside it."""
+    x, y, beta = curve.T
+    psnr, log_beta = (float(np.interp(np.log(kl), np.log(x), v)) for v in (y, np.log(beta)))
+    return psnr, float(np.exp(log_beta))
 
 
 def main(faces: Faces, kept: Path, seeds: Sequence[int], recipe: TrainConfig) -> dict[str, Any]:

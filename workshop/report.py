@@ -59,7 +59,7 @@ def numbers(results: Path = RESULTS) -> dict[str, Any]:
     yardstick = _read(results / "celeba" / "pca.json")
     found: dict[str, Any] = {
         "celeba": {
-            "settings": [_summary(s) | _linear(s, yardstick) for s in summarise(celeba)],
+            "settings": [as_setting(s) | _linear(s, yardstick) for s in summarise(celeba)],
             "runs": [_run(run) for run in celeba],
             "pca": yardstick,
             "equal_nats": [_at_its_nats(name, yardstick) for name in yardstick.get("networks", {})],
@@ -67,7 +67,7 @@ def numbers(results: Path = RESULTS) -> dict[str, Any]:
             "densities": _read(results / "celeba" / "densities.json"),
         },
         "synthetic": {
-            "settings": [_summary(s) for s in summarise(drawn)],
+            "settings": [as_setting(s) for s in summarise(drawn)],
             "runs": [_run(run) for run in drawn],
             "prices": _prices(drawn),
             "by_factors": _by_factors(drawn),
@@ -197,7 +197,8 @@ def gpu() -> dict[str, Any]:
     return _read(RESULTS / "gpu.json")
 
 
-def _summary(s: Summary) -> dict[str, Any]:
+def as_setting(s: Summary) -> dict[str, Any]:
+    """A setting as `numbers` holds it, and the tables read it."""
     sd = s.sd if s.seeds > 1 else {}
     return {
         "objective": s.objective,
