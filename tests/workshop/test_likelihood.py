@@ -98,7 +98,17 @@ def test_the_page_reads_the_runs_as_they_are():
     assert f"At the baseline's rate it is {found}" in page
     betas = [np.mean([row["bernoulli_beta"] for row in rows]) for rows in told.values()]
     assert f"0.06 was expected and {betas[0]:.3f} found" in page
-    assert f"0.8 was expected and {betas[1]:.1f} found" in page
+    assert f"0.8 was expected, and it is {betas[1]:.1f} or a little more" in page
+    excess = [mean(*which, "excess") for which in (("sigma-vae", 15), ("beta-vae", 1))]
+    assert f"{excess[0]:.0f} nats of excess for the σ-VAE with β = 15, and {excess[1]:.0f}" in page
+    short = [
+        row["kl"] - run["kl"]
+        for row in told[15.0]
+        for run in kept["runs"]
+        if (run["objective"], run["beta"], run["seed"]) == ("sigma-vae", 15, row["seed"])
+    ]
+    assert sum(nats > 0 for nats in short) == 2
+    assert f"at most {math.ceil(max(short))} nats" in page
     sharper = [
         one["psnr"] - other["psnr"]
         for one in kept["runs"]
