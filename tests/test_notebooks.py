@@ -32,7 +32,7 @@ MODULES = {"vae_lib", "numpy", "torch", "IPython"} | sys.stdlib_module_names
 # Calls that return a figure; the other public functions of these modules return numbers.
 FIGURE = re.compile(
     r"\b(?:lesson_)?figures\.(?!power_by_frequency|mosaic|colours)[a-z]\w*\(|\bmorph\(|"
-    r"callbacks=\[watch\]"
+    r"callbacks=\[watch"
 )
 
 

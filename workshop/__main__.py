@@ -114,9 +114,22 @@ def report(pca: bool = False, sampled: bool = False, densities: bool = False) ->
     write_report(pca, sampled, densities)
 
 
+def epochs(run: Path) -> None:
+    """Put the epochs of a run on drawn faces into the box, for the live figure of notebook 1.
+
+    Parameters
+    ----------
+    run
+        The folder of ``vae train --faces synthetic --epochs 10``.
+    """
+    from vae_lib.course.live.epochs import SHIPPED, Epochs
+
+    Epochs(run).keep(SHIPPED)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0, or 2 where what it was given is of no use."""
-    commands = {c.__name__: c for c in (ship, codes, cards, classifier, report)}
+    commands = {c.__name__: c for c in (ship, codes, cards, classifier, epochs, report)}
     try:
         subcommand_cli_from_dict(
             commands, prog="python -m workshop", description=__doc__, args=arguments

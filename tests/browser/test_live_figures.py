@@ -1,9 +1,12 @@
 """The live figures on a page without a kernel: dragged, operated by keys, quick, and in sight."""
 
+import re
+
 import numpy as np
 import pytest
 from explorer_pages import static_page
 
+from vae_lib.course.live import Epochs
 from vae_lib.course.toy import ToyModel
 
 CELLS = {
@@ -18,6 +21,7 @@ factors = draws.uniform(-1, 1, (2000, 13))
 codes = np.hstack([factors, draws.standard_normal((2000, 3))])
 live.Turn(codes, factors, [f"factor {j}" for j in range(13)], load_pretrained("vae_mig_best"))
 """,
+    "epochs": "from vae_lib.course import live\nlive.Epochs.shipped()",
 }
 QUICK = """async (selector) => {
   const range = document.querySelector(selector);
@@ -41,7 +45,7 @@ def page(browser, tmp_path_factory):
     page.on("pageerror", lambda error: page.problems.append(f"{error}"))
     page.on("request", lambda request: page.requests.append(request.url))
     page.goto(path.as_uri())
-    page.wait_for_function("document.querySelectorAll('.vae-live').length === 3")
+    page.wait_for_function("document.querySelectorAll('.vae-live').length === 4")
     yield page
     page.context.close()
 
@@ -118,7 +122,30 @@ def test_a_turn_changes_mig_and_no_face(page):
     assert "z15" in figure.locator("svg[role=img]").get_attribute("aria-label")
 
 
-@pytest.mark.parametrize("figure", [0, 1, 2])
+def test_an_epoch_shows_its_faces_and_its_measures(page):
+    kept = Epochs.shipped()
+    figure = page.locator(".vae-live").nth(3)
+    said, face, slider = (figure.locator(s) for s in (".vl-sum", ".vl-grid", "input[type=range]"))
+    assert slider.input_value() == "10"  # the newest
+    slider.focus()
+    for key, epoch in (("Home", 1), ("ArrowRight", 2), ("End", 10)):
+        page.keyboard.press(key)
+        page.wait_for_function(
+            "(start) => document.querySelectorAll('.vae-live')[3]"
+            ".querySelector('.vl-sum').textContent.startsWith(start)",
+            arg=f"After epoch {epoch}:",
+        )
+        told = [float(n) for n in re.findall(r"[\d.]+", said.inner_text().partition(":")[2])]
+        valid = kept.measures[epoch - 1]["valid"]
+        shown = [valid[name] for name in ("excess", "kl", "psnr")]
+        np.testing.assert_allclose(told, shown, atol=0.51)
+        assert face.get_attribute("src") == kept.pictures[epoch - 1]
+        assert face.evaluate("image => image.naturalWidth") == 530
+        assert f"epoch {epoch}" in face.get_attribute("alt")
+        assert slider.get_attribute("aria-valuetext") == f"{epoch} of 10"
+
+
+@pytest.mark.parametrize("figure", [0, 1, 2, 3])
 def test_a_redraw_takes_less_than_two_pictures(page, figure):
     rows = page.locator(".vae-live").nth(figure).locator("input[type=range]")
     name = rows.first.get_attribute("id")

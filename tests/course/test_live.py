@@ -1,21 +1,34 @@
 """The live figures' numbers, computed in JavaScript, are the package's."""
 
+import base64
+import io
 import json
 import re
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from tests.conftest import small_faces
+from tests.conftest import SMALL, small_faces
 from tests.draws import seeded_normal
 from tests.explorer.test_javascript import node
 from vae_lib.course import live
 from vae_lib.course.toy import GRID, ToyModel, log_normal
 from vae_lib.disentanglement import mig, mutual_information
 from vae_lib.errors import InputError
+from vae_lib.latent import decode_images, encode_images
+from vae_lib.pretrained import load_pretrained
+from vae_lib.training import TrainConfig, train
+from vae_lib.training.watch import EpochGrids, spread
+from workshop.__main__ import main as workshop
 
-FIGURES = {live.Bound: ("toy", "bound"), live.Gradient: ("toy", "gradient"), live.Turn: ("turn",)}
+FIGURES = {
+    live.Bound: ("toy", "bound"),
+    live.Gradient: ("toy", "gradient"),
+    live.Turn: ("turn",),
+    live.Epochs: ("epochs",),
+}
 DECODERS = {"one": lambda z: z, "two": lambda z: z.square() / 2}
 WIDEST = 128
 
@@ -184,3 +197,90 @@ def test_a_figure_is_one_small_module_that_imports_nothing(figure, tmp_path):
     script = f"""const {{ default: widget }} = await import("{(tmp_path / "joined.mjs").as_uri()}");
       console.log(Object.keys(widget));"""
     assert node(script, tmp_path).strip() == "[ 'render' ]"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of three epochs, its folder, and what the figure showed while it trained."""
+    folder, figure, seen = tmp_path_factory.mktemp("run"), live.Epochs(), []
+
+    def look(training, event):
+        seen.append((event, len(figure.measures), len(figure.pictures)))
+
+    faces = small_faces()
+    training = train(
+        TrainConfig(epochs=3, batch_size=16, model=SMALL),
+        faces,
+        folder,
+        device="cpu",
+        callbacks=[EpochGrids(folder, faces), figure, look],
+    )
+    return training, folder, figure, seen
+
+
+def test_epochs_come_in_while_a_model_trains_and_stand_in_its_folder(run):
+    training, folder, figure, seen = run
+    at_ends = [(measures, pictures) for event, measures, pictures in seen if event == "epoch"]
+    assert at_ends == [(1, 1), (2, 2), (3, 3)]
+    read = live.Epochs(folder)
+    assert read.measures == figure.measures
+    for one in figure.measures:
+        for split in ("train", "valid"):
+            (record,) = [
+                r for r in training.history
+                if r["kind"] == "epoch" and (r["epoch"], r["split"]) == (one["epoch"], split)
+            ]  # fmt: skip
+            assert one[split] == {name: record[name] for name in ("excess", "kl", "psnr")}
+
+
+def picture(address):
+    kind, _, code = address.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(code)))).astype(int)
+
+
+def test_a_picture_holds_pairs_of_faces_and_what_the_model_makes_of_them(run):
+    training, folder, figure, _ = run
+    valid = training.valid_images
+    first, last = (picture(figure.pictures[i]) for i in (0, -1))
+    assert first.shape == last.shape == (134, 530, 3)
+    faces = spread(valid, 8)
+    made = decode_images(training.model, encode_images(training.model, faces)[0])
+    for i in range(8):
+        row, column = divmod(2 * i, 8)
+        tile = last[66 * row + 2 :, 66 * column + 2 :][:64, :64]
+        assert np.abs(tile - faces[i]).mean() < 4  # JPEG
+        beside = last[66 * row + 2 :, 66 * column + 68 :][:64, :64]
+        assert np.abs(beside - made[i]).mean() < 4
+    whole = np.asarray(Image.open(folder / "epochs" / "03_reconstructions.png"))[:134]
+    assert np.abs(picture(live.Epochs(folder).pictures[-1]) - whole).mean() < 4
+
+
+def test_what_is_shipped_is_small_and_comes_from_a_run_by_a_command(run, tmp_path, monkeypatch):
+    _, folder, _, _ = run
+    monkeypatch.setattr("vae_lib.course.live.epochs.SHIPPED", tmp_path / "epochs.npz")
+    assert workshop(["epochs", "--run", str(folder)]) == 0
+    found, there = live.Epochs.shipped(tmp_path / "epochs.npz"), live.Epochs(folder)
+    assert (found.measures, found.pictures) == (there.measures, there.pictures)
+    shipped = live.Epochs.shipped()
+    assert [one["epoch"] for one in shipped.measures] == list(range(1, 11))
+    assert sum(map(len, shipped.pictures)) <= 400_000
+    ours = load_pretrained("vae_synthetic").metadata["validation"]
+    for name in ("excess", "kl", "psnr"):  # the same recipe, on another machine
+        assert shipped.measures[-1]["valid"][name] == pytest.approx(ours[name], rel=0.1)
+
+
+def test_a_new_run_empties_the_figure_and_a_folder_without_one_is_told(run, tmp_path):
+    training, _, _, _ = run
+    figure = live.Epochs.shipped()
+    figure.epoch = 4
+    figure(training, "start")
+    assert (figure.measures, figure.pictures, figure.epoch) == ([], [], 0)
+    with pytest.raises(InputError, match="check the path"):
+        live.Epochs(tmp_path)
+    (tmp_path / "history.jsonl").write_text("")
+    with pytest.raises(InputError, match="at least one epoch is finished"):
+        live.Epochs(tmp_path)
+    (tmp_path / "history.jsonl").write_text("{")
+    with pytest.raises(InputError, match="was changed"):
+        live.Epochs(tmp_path)

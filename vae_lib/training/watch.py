@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import nn
 from tqdm import tqdm
 
 from vae_lib import figures
@@ -56,6 +57,23 @@ class ProgressLine:
             )
 
 
+def pairs(model: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Each face before what the model makes of its mean code, uint8 (2n, h, w, 3).
+
+    A network for every β is taken at the one that `shown` chooses.
+
+    Examples
+    --------
+    >>> from vae_lib.model import VAE, VAEConfig
+    >>> model = VAE(VAEConfig(channels=(4, 8), latent_size=2)).eval()
+    >>> pairs(model, np.zeros((3, 64, 64, 3), np.uint8)).shape
+    (6, 64, 64, 3)
+    """
+    model = shown(model)
+    reconstructed = decode_images(model, encode_images(model, images)[0])
+    return np.stack([images, reconstructed], axis=1).reshape(-1, *images.shape[1:])
+
+
 class EpochGrids:
     """A training callback: a grid of samples and one of reconstructions after each epoch."""
 
@@ -67,11 +85,9 @@ class EpochGrids:
             return
         model = shown(training.model)
         z = torch.randn(GRID, training.latent_size, generator=torch.Generator().manual_seed(0))
-        reconstructed = decode_images(model, encode_images(model, self.images)[0])
-        pairs = np.stack([self.images, reconstructed], axis=1).reshape(-1, *self.images.shape[1:])
         for name, images in (
             ("samples", decode_images(model, z)),
-            ("reconstructions", pairs),
+            ("reconstructions", pairs(training.model, self.images)),
         ):
             sheet = Image.fromarray(figures.mosaic(images, columns=8))
             buffer = io.BytesIO()

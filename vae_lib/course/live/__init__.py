@@ -1,7 +1,7 @@
 """Figures that a student moves: each is one module for the browser and one small class.
 
-They compute in the page, so they live in JupyterLab and in the book without a kernel alike. Their
-traits can be set and read from Python.
+They compute in the page, so they live in JupyterLab and in the book without a kernel alike; only
+`Epochs` is fed, by a run. Their traits can be set and read from Python.
 
 >>> figure = Bound(mu=1.36, sigma=0.15)
 >>> figure.peaks = "one"
@@ -11,7 +11,6 @@ import copy
 import io
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import anywidget
 import numpy as np
@@ -19,24 +18,14 @@ import torch
 import traitlets
 from PIL import Image
 
+from vae_lib.course.live.epochs import Epochs as Epochs
+from vae_lib.course.live.modules import HERE as HERE
+from vae_lib.course.live.modules import script as script
 from vae_lib.disentanglement import factor_entropies, mutual_information
 from vae_lib.disentanglement.codes import BINS, to_levels
 from vae_lib.errors import InputError
-from vae_lib.explorer.modules import BROWSER, join_modules
 from vae_lib.latent import decode_images
 from vae_lib.model import VAE, in_eval_mode
-
-HERE = Path(__file__).parent
-
-
-def script(*names: str) -> str:
-    """A figure's modules as one text; each imports only from those before it.
-
-    >>> "class Toy" in script("toy")
-    True
-    """
-    shared = [BROWSER / "numbers.mjs", BROWSER / "dom.mjs", HERE / "figure.mjs"]
-    return join_modules(shared + [HERE / f"{name}.mjs" for name in names])
 
 
 class Bound(anywidget.AnyWidget):
