@@ -59,8 +59,8 @@ class Epochs(anywidget.AnyWidget):
 
     _esm = script("epochs")
     _css = HERE / "live.css"
-    measures = traitlets.List().tag(sync=True)
-    pictures = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    measures: Any = traitlets.List().tag(sync=True)
+    pictures: Any = traitlets.List(traitlets.Unicode()).tag(sync=True)
     epoch = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
 
     def __init__(self, run: Path | str | None = None) -> None:
