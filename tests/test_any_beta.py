@@ -113,7 +113,7 @@ def test_betas_and_ranges_that_cannot_be_served_are_told(model, x):
         ((0, 20), "both ends are above 0"),
         ((3, 3), "the second is larger"),
         ((1, math.inf), "the second is larger"),
-        (4, "give its smallest and its largest value"),
+        (4, "give two numbers, its smallest and its largest"),
     ]:
         with pytest.raises(InputError, match=told):
             check_range(wrong)

@@ -81,5 +81,5 @@ def test_what_a_file_tells_of_a_model_goes_where_the_model_goes(tmp_path):
 
 
 def test_a_model_is_no_pair_so_the_tuple_of_old_fails_at_once():
-    with pytest.raises(TypeError, match="unpack non-iterable VAE"):
+    with pytest.raises(TypeError, match="A model is no pair"):
         _model, _info = load_pretrained("vae_synthetic")
