@@ -50,7 +50,7 @@ export function facesPart(controller) {
     status,
   );
   const sentences = {
-    none: "Decoded in this page, without a kernel.",
+    none: "Decoded by this browser, without a kernel.",
     silent: "The kernel is busy or does not answer; this page decodes by itself until it does.",
     gone: "The kernel was restarted or is gone; this page goes on decoding by itself. Run the cell again to connect.",
   };
@@ -69,7 +69,7 @@ export function facesPart(controller) {
         }
         const z = controller.positions[m];
         if (!z) return;
-        length.textContent = `‖z‖ = ${decimals(norm(z), 1)}`;
+        length.textContent = `‖z‖ = ${decimals(norm(z), 1)}; draws:\u00a0${decimals(middle, 1)}`;
         mark.style.left = `${clamp((100 * norm(z)) / full, 0, 100)}%`;
         radio.checked = m === controller.state.lead;
       });
@@ -232,7 +232,7 @@ export function dimensionsPart(controller, previews, shown) {
     if (what !== "state") return;
     const { order, label } = world.models[controller.state.lead];
     const kl = controller.klOf();
-    linked.textContent = `These are the dimensions of ${label}; the circle before a model’s name takes another. Linked by rank: the strongest of one model moves with the strongest of the others.`;
+    linked.textContent = `These are the dimensions of ${label}; the circle before a model’s name chooses another. Linked by rank, not by meaning: the strongest of one model moves with the strongest of the others.`;
     const { posterior } = controller;
     for (const { rank, range, name, small, zero, show, stretch } of rows) {
       const d = order[rank];
@@ -327,7 +327,7 @@ export function attributesPart(controller, previews) {
   const element = section(
     "Attributes",
     true,
-    h("p", { class: "ve-note" }, "0 leaves the face as it is; 1 adds the step from the average face without it to the average face with it."),
+    h("p", { class: "ve-note" }, "0 leaves the face as it is; 1 adds the step from the average face without it to the average face with it. With its padlock closed, the others no longer move it."),
     h("div", {}, ...first.map(({ row }) => row)),
     rest.length ? search : null,
     rest.length ? more : null,

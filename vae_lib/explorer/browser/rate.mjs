@@ -67,7 +67,7 @@ export function ratePart(controller) {
   );
   slider.range.after(h("div", { class: "ve-marks", "aria-hidden": "true" }, ...marks));
   const kl = meter("KL of this face", "nats", 1);
-  const psnr = meter("PSNR of this face", "dB", 1);
+  const psnr = meter("PSNR to its original", "dB", 1);
   const dimensions = bars();
   const fixed = h("p", { class: "ve-note" });
   const measures = h("div", { class: "ve-meters" }, kl.element, psnr.element, dimensions.element);
