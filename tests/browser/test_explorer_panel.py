@@ -103,6 +103,9 @@ FAST = """() => {
 def test_play_moves_the_slider_that_was_touched_last_there_and_back(page):
     page.evaluate(FAST)
     page.locator(".ve-latent input").nth(1).focus()
+    assert page.locator(".ve-next").evaluate_all("all => all.map((e) => e.ariaLabel)") == [
+        page.locator(".ve-latent input").nth(1).get_attribute("aria-label")
+    ]  # the filled handle says which slider it will be
     before, face = slider_value(page, 1), pixels(page)
     undo = page.get_by_role("button", name="Undo")
     page.get_by_role("button", name="Play").click()

@@ -50,7 +50,7 @@ export function facesPart(controller) {
     status,
   );
   const sentences = {
-    none: "Decoded by this browser, without a kernel.",
+    none: "Decoded by this browser alone, without Python.",
     silent: "The kernel is busy or does not answer; this page decodes by itself until it does.",
     gone: "The kernel was restarted or is gone; this page goes on decoding by itself. Run the cell again to connect.",
   };
@@ -262,8 +262,8 @@ export function dimensionsPart(controller, previews, shown) {
   fill(first, 0, Math.min(shown, count));
   const body = [
     h("p", { class: "ve-note" }, world.models[0].kl
-      ? "The model’s own axes, those that tell most first (mean KL in nats); values in standard deviations of the prior."
-      : "The model’s own axes, in the decoder’s order, since no KL is known for this model; values in standard deviations of the prior."),
+      ? "The model’s own axes, those with the largest mean KL (in nats) first; values in standard deviations of the prior. The small pictures show this face at both ends."
+      : "The model’s own axes, in the decoder’s order, since no KL is known for this model; values in standard deviations of the prior. The small pictures show this face at both ends."),
     world.models.length > 1 ? linked : null,
     first,
   ].filter(Boolean);
@@ -327,7 +327,7 @@ export function attributesPart(controller, previews) {
   const element = section(
     "Attributes",
     true,
-    h("p", { class: "ve-note" }, "0 leaves the face as it is; 1 adds the step from the average face without it to the average face with it. With its padlock closed, the others no longer move it."),
+    h("p", { class: "ve-note" }, "0 leaves the face as it is; 1 adds the step from the average face without it to the average face with it; the ends are −3 and 3. With its padlock closed, the others no longer move it."),
     h("div", {}, ...first.map(({ row }) => row)),
     rest.length ? search : null,
     rest.length ? more : null,

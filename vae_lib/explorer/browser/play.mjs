@@ -29,7 +29,10 @@ export function thereAndBack(from, low, high, calm = false) {
 // True factors are drawn by the kernel, in its own time.
 const SLIDERS = '.ve-row:not(.ve-factor) input[type="range"]';
 
-/** The button that plays the slider of `root` that was touched last, else the first one in sight. */
+/**
+ * The button that plays the slider of `root` that was touched last, else the first one in sight:
+ * that one's handle is filled, in the colour of the button's sign.
+ */
 function playButton(controller, root) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const { history } = controller;
@@ -73,11 +76,16 @@ function playButton(controller, root) {
     const range = chosen();
     if (range) play(range);
   });
+  button.classList.add("ve-play");
+  let marked;
   const told = () => {
     button.tell(playing ? "stop" : "play", playing ? "Stop" : "Play slider");
-    const name = (current ?? chosen())?.getAttribute("aria-label");
+    marked?.classList.remove("ve-next");
+    marked = chosen();
+    marked?.classList.add("ve-next");
+    const name = marked?.getAttribute("aria-label");
     const how = calm.matches ? "one face a second, since this system asks for little motion" : "there and back";
-    button.title = playing ? "Stop here" : `Moves ${name ? `“${name}”` : "a slider"} to both ends, ${how}`;
+    button.title = playing ? "Stop here" : `Moves ${name ? `“${name}” (its handle is filled)` : "a slider"} to both ends, ${how}`;
   };
   for (const event of ["focusin", "input"])
     root.addEventListener(event, ({ target }) => {
@@ -85,10 +93,12 @@ function playButton(controller, root) {
       current = target;
       told();
     });
+  root.addEventListener("toggle", told, true); // a slider may be folded away
   for (const event of ["pointerdown", "keydown"])
     root.addEventListener(event, ({ target }) => playing && !button.contains(target) && stop(), true);
   const update = (what) => {
     if (what === "state" && playing && !playing.moving) stop();
+    if (!marked) told(); // once the page shows it
   };
   return { button, update, end: () => playing && stop() };
 }
