@@ -88,7 +88,7 @@ def code(order, page, *ranks) -> np.ndarray:
 
 
 def test_the_page_says_that_it_decodes_by_itself(page):
-    assert "this browser alone" in page.locator(".ve-status").inner_text()
+    assert "without Python" in page.locator(".ve-status").inner_text()
 
 
 def test_the_prior_mean_is_shown_as_pytorch_decodes_it(page, celeba):

@@ -50,7 +50,7 @@ export function facesPart(controller) {
     status,
   );
   const sentences = {
-    none: "Decoded by this browser alone, without Python.",
+    none: "Decoded by this browser, without Python.",
     silent: "The kernel is busy or does not answer; this page decodes by itself until it does.",
     gone: "The kernel was restarted or is gone; this page goes on decoding by itself. Run the cell again to connect.",
   };
