@@ -69,7 +69,7 @@ export function facesPart(controller) {
         }
         const z = controller.positions[m];
         if (!z) return;
-        length.textContent = `‖z‖ = ${decimals(norm(z), 1)}; draws:\u00a0${decimals(middle, 1)}`;
+        length.textContent = `‖z‖ = ${decimals(norm(z), 1)}; random:\u00a0${decimals(middle, 1)}`;
         mark.style.left = `${clamp((100 * norm(z)) / full, 0, 100)}%`;
         radio.checked = m === controller.state.lead;
       });
@@ -232,7 +232,7 @@ export function dimensionsPart(controller, previews, shown) {
     if (what !== "state") return;
     const { order, label } = world.models[controller.state.lead];
     const kl = controller.klOf();
-    linked.textContent = `These are the dimensions of ${label}; the circle before a model’s name chooses another. Linked by rank, not by meaning: the strongest of one model moves with the strongest of the others.`;
+    linked.textContent = `These are the dimensions of ${label}; the circle before a model’s name chooses another. The other models move their own dimension of the same rank, which may show something else.`;
     const { posterior } = controller;
     for (const { rank, range, name, small, zero, show, stretch } of rows) {
       const d = order[rank];
@@ -327,7 +327,7 @@ export function attributesPart(controller, previews) {
   const element = section(
     "Attributes",
     true,
-    h("p", { class: "ve-note" }, "0 leaves the face as it is; 1 adds the step from the average face without it to the average face with it; the ends are −3 and 3. With its padlock closed, the others no longer move it."),
+    h("p", { class: "ve-note" }, "0 leaves the face as it is; 1 adds the average difference between faces with it and faces without it; the ends are −3 and 3. Close a padlock, and the other sliders leave this attribute alone."),
     h("div", {}, ...first.map(({ row }) => row)),
     rest.length ? search : null,
     rest.length ? more : null,
