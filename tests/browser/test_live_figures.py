@@ -146,6 +146,12 @@ def test_an_epoch_shows_its_faces_and_its_measures(page):
 
 
 @pytest.mark.parametrize("figure", [0, 1, 2, 3])
+def test_what_follows_is_seen_while_it_is_moved(page, figure):
+    # JupyterLab leaves a notebook 645 pixels of a laptop's 768.
+    assert page.locator(".vae-live").nth(figure).bounding_box()["height"] <= 640
+
+
+@pytest.mark.parametrize("figure", [0, 1, 2, 3])
 def test_a_redraw_takes_less_than_two_pictures(page, figure):
     rows = page.locator(".vae-live").nth(figure).locator("input[type=range]")
     name = rows.first.get_attribute("id")

@@ -42,18 +42,18 @@ function build(root, model, change) {
   const [links, above, beneath, arrows] = ["link", "noise", "z", "link"].map(row);
   arrows.forEach((arrow) => arrow.setAttribute("class", "vl-arrow"));
   const words = svg("text", { x: 22, y: 14, class: "vl-soft" }, "noise ε, which stays");
-  const moved = svg("text", { x: 22, y: 196, class: "vl-soft" }, "z = μ + σ ε, each with its pull towards x");
-  const plot = svg("svg", { viewBox: "0 0 600 202", class: "vl-plot", "aria-hidden": "true" }, ...links, ...above, ...arrows, ...beneath, words, moved, axis(z, 152, [-3, -2, -1, 0, 1, 2, 3], ""));
+  const moved = svg("text", { x: 22, y: 178, class: "vl-soft" }, "z = μ + σ ε, each with its pull towards x");
+  const plot = svg("svg", { viewBox: "0 0 600 184", class: "vl-plot", "aria-hidden": "true" }, ...links, ...above, ...arrows, ...beneath, words, moved, axis(z, 134, [-3, -2, -1, 0, 1, 2, 3], ""));
 
   const at = scale(0, Math.log10(MOST), 60, 580);
-  const height = scale(-1, 1, 200, 10);
+  const height = scale(-1, 1, 120, 10);
   const lines = { score: svg("path", { class: "vl-line-b" }), pathwise: svg("path", { class: "vl-line-a" }), exact: svg("path", { class: "vl-mark", d: `M60 ${height(0)}H580` }) };
   const names = [-1, 0, 1].map((value) => svg("text", { x: 54, y: height(value) + (value ? 8 * value : 5), "text-anchor": "end" }));
-  const band = svg("rect", { class: "vl-clip", x: 60, y: 10, width: 520, height: 190 });
-  const ticks = axis((tick) => at(Math.log10(tick)), 200, [1, 10, 100, 1000], "draws");
-  const means = svg("svg", { viewBox: "0 0 600 244", class: "vl-plot", "aria-hidden": "true" }, band, lines.exact, lines.score, lines.pathwise, ...names, ticks);
+  const band = svg("rect", { class: "vl-clip", x: 60, y: 10, width: 520, height: 110 });
+  const ticks = axis((tick) => at(Math.log10(tick)), 120, [1, 10, 100, 1000], "draws");
+  const means = svg("svg", { viewBox: "0 0 600 164", class: "vl-plot", "aria-hidden": "true" }, band, lines.exact, lines.score, lines.pathwise, ...names, ticks);
 
-  const table = h("table", {}, h("caption", {}, "The slope of the bound in one μ"), h("thead", {}, h("tr", {}, ...["estimator", "mean so far", "spread of one draw"].map((text) => h("th", { scope: "col" }, text)))));
+  const table = h("table", {}, h("thead", {}, h("tr", {}, ...["slope of the bound in one μ", "mean so far", "spread of one draw"].map((text) => h("th", { scope: "col" }, text)))));
   const cells = Object.fromEntries(
     [["score", "score function", "vl-ink-b"], ["pathwise", "pathwise", "vl-ink-a"], ["exact", "exact", ""]].map(([key, text, kind]) => {
       const made = { mean: h("td"), spread: h("td") };
@@ -93,10 +93,10 @@ function build(root, model, change) {
     const [m, s, d, n] = [model.get("mu"), model.get("sigma"), model.get("dimensions"), model.get("draws")];
     for (let i = 0; i < SHOWN; i++) {
       const [from, to] = [noise[i * WIDEST], m + s * noise[i * WIDEST]];
-      set(above[i], { cx: z(from), cy: 34 });
-      const y = 82 + 5.5 * i; // one beneath the other, so that each pull is seen
+      set(above[i], { cx: z(from), cy: 28 });
+      const y = 66 + 5.5 * i; // one beneath the other, so that each pull is seen
       set(beneath[i], { cx: z(to), cy: y });
-      set(links[i], { d: `M${z(from)} 34L${z(to)} ${y}` });
+      set(links[i], { d: `M${z(from)} 28L${z(to)} ${y}` });
       set(arrows[i], { d: `M${z(to)} ${y}h${Math.max(-60, Math.min(60, 2 * toy.slope(to)))}` });
     }
     const found = estimates(toy, m, s, noise, d, n);

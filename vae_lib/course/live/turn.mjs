@@ -71,10 +71,10 @@ function build(root, model, change) {
   const table = new Table(asFloats(model.get("codes")), new Uint8Array(levels.buffer, levels.byteOffset, levels.byteLength), d, names.length);
 
   const [left, side] = [150, 440 / d];
-  const high = 20;
+  const high = 17;
   const cells = names.map((_, j) => Array.from({ length: d }, (_, i) => svg("rect", { x: left + i * side, y: 24 + j * high, width: side - 1, height: high - 1 })));
   const heads = Array.from({ length: d }, (_, i) => svg("text", { x: left + (i + 0.5) * side, y: 16, "text-anchor": "middle" }, d > 10 ? i : `z${i}`));
-  const rows = names.map((name, j) => svg("text", { x: left - 8, y: 24 + j * high + 15, "text-anchor": "end" }, name.replaceAll("_", " ")));
+  const rows = names.map((name, j) => svg("text", { x: left - 8, y: 24 + j * high + 13, "text-anchor": "end" }, name.replaceAll("_", " ")));
   const frames = [0, 1].map(() => svg("rect", { class: "vl-frame", y: 22, width: side + 1, height: names.length * high + 3 }));
   const matrix = svg("svg", { viewBox: `0 0 600 ${30 + names.length * high}`, class: "vl-plot vl-matrix", role: "img" }, ...heads, ...rows, ...cells.flat(), ...frames);
 
@@ -84,7 +84,7 @@ function build(root, model, change) {
   const curve = svg("path", { class: "vl-line-a" });
   const here = svg("circle", { class: "vl-handle", r: 7 });
   const labels = [0, 1].map(() => svg("text", { x: 54, "text-anchor": "end" }));
-  const chart = svg("svg", { viewBox: "0 0 600 154", class: "vl-plot", "aria-hidden": "true" }, svg("text", { x: 62, y: 14, class: "vl-soft" }, "MIG at every angle"), curve, here, ...labels, axis(at, 110, [-90, -45, 0, 45, 90], "degrees"));
+  const chart = svg("svg", { viewBox: "0 0 600 140", class: "vl-plot", "aria-hidden": "true" }, svg("text", { x: 62, y: 14, class: "vl-soft" }, "MIG at every angle"), curve, here, ...labels, axis(at, 96, [-90, -45, 0, 45, 90], "degrees"));
 
   const picture = model.get("picture");
   const face = picture?.byteLength ? h("img", { class: "vl-face", alt: "The face that the turned code is decoded to; it stays the same", width: 96, height: 96 }) : null;
@@ -106,7 +106,7 @@ function build(root, model, change) {
 
   let drawn = "";
   let top = 0;
-  const height = (value) => 100 - (value / top) * 76;
+  const height = (value) => 86 - (value / top) * 62;
   return () => {
     const [first, second, turn] = [model.get("first"), model.get("second"), model.get("angle")];
     if (drawn !== `${first} ${second}`) {
