@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from benchmarks.prediction import (
     runs,
     unpack,
     verdict,
+    within,
 )
 from vae_lib.disentanglement import mutual_information, silence_collapsed
 from vae_lib.errors import InputError
@@ -199,3 +201,27 @@ def test_a_run_can_be_scored_again_from_the_codes_that_it_left():
     discrete = [name == "glasses" for name in NAMES]
     found = mutual_information(silent, factors, discrete=discrete)
     np.testing.assert_allclose(found, told["mutual_information"], atol=2e-3)
+
+
+def test_agreement_within_every_beta_is_set_against_all_orders_that_chance_could_give():
+    scores = {"sap": ([3, 1, 2], [1, 2, 4, 3]), "mig": ([1, 3, 2], [1, 2, 3, 4])}
+    others = {name: ([1, 2, 3], [4, 3, 2, 1]) for name in ("dci_disentanglement", "loss", "kl")}
+    both = scores | others
+    groups = [
+        {"udr": [0.1, 0.3, 0.2], **{name: value[0] for name, value in both.items()}},
+        {"udr": [0.2, 0.4, 0.5, 0.6], **{name: value[1] for name, value in both.items()}},
+    ]
+    found = within(groups)
+    assert found["mig"]["by_beta"] == pytest.approx([1, 1])
+    assert found["mig"]["best_is_best"] == 2
+    assert found["mig"]["p"] == pytest.approx(1 / (6 * 24))
+    seen = (
+        spearmanr([1, 3, 2], [3, 1, 2]).statistic + spearmanr([1, 2, 3, 4], [1, 2, 4, 3]).statistic
+    )
+    assert found["sap"]["mean"] == pytest.approx(seen / 2)
+    assert found["sap"]["best_is_best"] == 0
+    chance = [
+        spearmanr([1, 2, 3], one).statistic + spearmanr([1, 2, 3, 4], other).statistic
+        for one, other in product(permutations([1, 2, 3]), permutations([1, 2, 3, 4]))
+    ]
+    assert found["sap"]["p"] == pytest.approx(np.mean(np.array(chance) >= seen - 1e-9))
