@@ -77,11 +77,11 @@ def test_the_wheel_holds_what_git_holds_of_the_package_and_every_committed_numbe
     assert {name for name in files - wanted if "results" in name or "." not in name} == set()
 
 
-def test_the_results_cost_less_than_a_megabyte_and_the_wheel_less_than_thirty_two(wheel):
+def test_the_results_cost_less_than_a_megabyte_and_the_wheel_little_more_than_its_weights(wheel):
     sizes = {info.filename: info.file_size for info in wheel.infolist()}
     assert sum(size for name, size in sizes.items() if "/results/" in name) < 1_000_000
-    # Eight models of two shapes: 36 MB of weights, which no compression makes smaller.
-    assert sum(info.compress_size for info in wheel.infolist()) < 40_000_000
+    # Nine models of two shapes: 42 MB of weights, which no compression makes smaller.
+    assert sum(info.compress_size for info in wheel.infolist()) < 46_000_000
 
 
 def test_runs_are_found_beside_an_installed_package(installed):

@@ -16,6 +16,7 @@ def ship(
     name: str | None = None,
     data: Path | None = None,
     synthetic: bool = False,
+    ids_of: str | None = None,
 ) -> None:
     """Put a model into the box: float16 weights, test measures, gallery and card.
 
@@ -31,11 +32,13 @@ def ship(
         The folder of the faces that it was trained on; CELEBA_ROOT if left out.
     synthetic
         It was trained on the drawn faces.
+    ids_of
+        The model whose gallery's faces it shall show, so that both can stand side by side.
     """
     from workshop import ship as shipping
 
     faces = open_faces(data, kind="synthetic" if synthetic else "images")
-    print(shipping.ship(weights, faces, commit, name))
+    print(shipping.ship(weights, faces, commit, name, ids_of))
 
 
 def codes(data: Path | None = None, synthetic: bool = False) -> None:
@@ -129,7 +132,7 @@ def epochs(run: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0, or 2 where what it was given is of no use."""
-    commands = {c.__name__: c for c in (ship, codes, cards, classifier, epochs, report)}
+    commands = {c.__name__: c for c in (ship, codes, betas, cards, classifier, epochs, report)}
     try:
         subcommand_cli_from_dict(
             commands, prog="python -m workshop", description=__doc__, args=arguments

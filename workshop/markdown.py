@@ -106,13 +106,15 @@ def equal_nats(found: dict[str, Any]) -> str:
 
 
 def densities(found: dict[str, Any]) -> str:
-    """Samples from the prior and from Gaussians fitted to codes, of models in the box."""
+    """Samples from the prior and from Gaussians fitted to codes, of the β-VAEs in the box."""
     measured = found["densities"]
     if not measured:
         return NOTHING_YET
     headings = ["β", "the prior", "Gaussian fitted to means", "fitted to draws", "reconstructions"]
     rows = []
     for model in measured["models"].values():
+        if model["objective"] != "beta-vae":
+            continue
         cells = [
             f"{np.mean(model[key]):.1f} ± {np.std(model[key], ddof=1):.1f}" for key in DENSITIES
         ]

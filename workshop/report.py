@@ -335,11 +335,12 @@ def measure_densities() -> None:
 
     faces = open_faces(kind="images")
     found: dict[str, Any] = {split: len(faces.split(split)) for split in ("valid", "test")}
-    found["models"] = {
-        name: {"setting": setting_of(facts["recipe"]).value}
-        | density_distances(load_pretrained(name), faces)
-        for name, facts in celeba_betas().items()
-    }
+    models = found["models"] = {}
+    for name, facts in shipped().items():
+        if facts["faces"] == "celeba":
+            setting = setting_of(facts["recipe"])
+            models[name] = {"objective": setting.objective, "setting": setting.value}
+            models[name] |= density_distances(load_pretrained(name), faces)
     _write_json(RESULTS / "celeba" / "densities.json", found)
 
 

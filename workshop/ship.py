@@ -33,7 +33,9 @@ SHARES = {
 }
 
 
-def ship(weights: Path, faces: Faces, commit: str, name: str | None = None) -> str:
+def ship(
+    weights: Path, faces: Faces, commit: str, name: str | None = None, ids_of: str | None = None
+) -> str:
     """Measure a model as it will be shipped, rounded to float16, and put it into the box.
 
     Parameters
@@ -46,6 +48,8 @@ def ship(weights: Path, faces: Faces, commit: str, name: str | None = None) -> s
         Of the code that trained it.
     name : str, optional
         Under which it will be loaded; the file's own by default.
+    ids_of : str, optional
+        The model whose gallery's faces it shall show, so that both can stand side by side.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def ship(weights: Path, faces: Faces, commit: str, name: str | None = None) -> s
         columns = list(faces.attribute_names)
         facts["shares"] = {k: float(has[:, columns.index(v)].mean()) for k, v in SHARES.items()}
         facts["samples"] = reference_distances(model, faces)
-    gallery = make_gallery(model, faces)
+    gallery = make_gallery(model, faces, ids=pretrained.load_gallery(ids_of).ids if ids_of else ())
     path = pretrained.FOLDER / f"{name}.pth"
     save_weights(path, model.half(), model.metadata | facts)
     record_checksum(path)

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import SMALL
 from vae_lib.errors import InputError
 from vae_lib.evaluation import evaluate
-from vae_lib.pretrained import pretrained_names
+from vae_lib.pretrained import load_pretrained
 from vae_lib.training import TrainConfig, train
 from workshop import likelihood
 
@@ -126,4 +126,22 @@ def test_the_page_reads_the_runs_as_they_are():
     )
     assert f"buys {nats:.0f} nats more and gains {decibels:.2f} dB" in page
     assert f"after {kept['runs'][0]['steps']} steps" in page
-    assert "vae_sigma" not in pretrained_names()
+
+
+def test_the_page_reads_the_shipped_model_as_it_was_measured():
+    page = " ".join((ROOT / "book" / "likelihood.md").read_text("utf-8").split())
+    sigma, plain = (load_pretrained(n).metadata for n in ("vae_sigma", "vae_celeba"))
+    assert sigma["test"]["images"] == plain["test"]["images"] == 3147
+    nats, decibels = sigma["test"]["kl"], sigma["test"]["psnr"]
+    assert sigma["test"]["active_01"] == 128
+    times = nats / plain["test"]["kl"]
+    assert f"at {nats:.0f} nats, {times:.1f} times the baseline's" in page
+    far, other = (m["samples"]["prior"] for m in (sigma, plain))
+    assert f"Fréchet distance is {far:.0f}, the baseline's {other:.0f}" in page
+    gain = decibels - plain["test"]["psnr"]
+    assert not 24.5 <= decibels <= 27
+    assert f"it is {decibels:.1f} dB, {gain:.1f} dB more than the baseline" in page
+    models = json.loads((ROOT / "results" / "celeba" / "densities.json").read_text())["models"]
+    ours, theirs = (sum(models[n]["fitted_to_draws"]) / 3 for n in ("vae_sigma", "vae_celeba"))
+    assert f"fitted to its codes are at {ours:.0f}." in page
+    assert f"own fitted Gaussian ({theirs:.0f})" in page

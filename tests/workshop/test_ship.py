@@ -127,3 +127,16 @@ def test_a_name_that_is_no_name_is_refused_before_anything_is_measured(
     with pytest.raises(InputError, match="cannot be a model's name"):
         ship(weights, faces, "abc", name)
     assert [path.name for path in tmp_path.iterdir()] == ["vae_small.pth"]
+
+
+def test_whatever_the_workshop_can_do_is_a_command(capsys):
+    from inspect import getmembers, isfunction
+
+    from workshop import __main__ as workshop
+
+    own = [f for _, f in getmembers(workshop, isfunction) if f.__module__ == workshop.__name__]
+    with pytest.raises(SystemExit):
+        workshop.main(["--help"])
+    listed = capsys.readouterr().out
+    assert len(own) > 6
+    assert all(f"• {f.__name__} " in listed for f in own if f is not workshop.main)
