@@ -60,6 +60,7 @@ def fragments() -> dict[str, str]:
         "departures_changed": departures_changed(),
         "departures_judged": departures_judged(),
         "without_labels": without_labels(),
+        "without_labels_within": without_labels_within(),
         "likelihood_expected": (RESULTS / "likelihood.md").read_text("utf-8").split("\n", 1)[1],
         "likelihood_runs": likelihood_runs(),
         "likelihood_equal_rate": likelihood_equal_rate(),
@@ -162,6 +163,22 @@ def without_labels() -> str:
         ["rank correlation with UDR", "", *(f"{agree[n]:.1f}" for n in names if n != "udr")]
     )
     return table(["seed", *names.values()], rows)
+
+
+def without_labels_within() -> str:
+    """How the order of seeds by UDR agrees with that by each score, within every β."""
+    told = _prediction("udr")
+    betas = [group["beta"] for group in told["groups"]] + [told["beta"]]
+    names = {"mig": "MIG", "sap": "SAP", "dci_disentanglement": "DCI", "loss": "loss", "kl": "KL"}
+    order = np.argsort(betas)
+    rows = []
+    for name, label in names.items():
+        found = told["within"][name]
+        cells = [f"{found['by_beta'][i]:.1f}" for i in order]
+        cells += [f"{found['mean']:.2f}", f"{found['p']:.3f}"]
+        rows.append([label, *cells, f"{found['best_is_best']} of {len(betas)}"])
+    heads = [f"β = {betas[i]:g}" for i in order]
+    return table(["score", *heads, "mean", "by chance", "its best run has the largest UDR"], rows)
 
 
 def measured_on(found: dict[str, Any]) -> str:

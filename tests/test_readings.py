@@ -444,3 +444,29 @@ def test_what_results_say_of_udr_is_what_its_five_runs_say():
     orders = [spearmanr(range(5), order).statistic for order in permutations(range(5))]
     assert sum(rank > 0.9 - 1e-9 for rank in orders) == 5
     assert "5 of the 120 orders" in (ROOT / "book" / "results.md").read_text(encoding="utf-8")
+
+
+def test_what_results_say_of_udr_within_every_beta_is_what_the_codes_say():
+    from benchmarks.prediction import agreement
+
+    folder = ROOT / "results" / "prediction"
+    told = json.loads((folder / "udr.json").read_text())
+    found = json.loads(json.dumps(agreement(folder)))
+    assert [one["beta"] for one in told["groups"]] == [1, 2, 4, 16, 32, 64]
+    for one, other in zip(found["groups"], told["groups"], strict=True):
+        np.testing.assert_allclose(one["udr"], other["udr"], rtol=1e-6)
+        assert one["mig"] == other["mig"]
+    within = told["within"]
+    for name, values in found["within"].items():
+        assert values["by_beta"] == pytest.approx(within[name]["by_beta"])
+        assert values["p"] == pytest.approx(within[name]["p"])
+    page = " ".join((ROOT / "book" / "results.md").read_text(encoding="utf-8").split())
+    assert f"a chance of {within['sap']['p']:.2f} is weak evidence" in page
+    assert min(within[n]["mean"] for n in ("mig", "dci_disentanglement")) > 0.2
+    assert min(within[n]["p"] for n in ("mig", "dci_disentanglement")) > 0.05
+    assert max(abs(within[n]["mean"]) for n in ("loss", "kl")) < 0.1
+    four = told["groups"][2]
+    assert np.argmax(four["mig"]) == np.argmin(four["udr"])
+    best, next_ = sorted(four["mig"], reverse=True)[:2]
+    assert best / next_ > 1.8
+    assert "has more than 1.8 times the MIG of the others" in page
