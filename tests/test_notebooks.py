@@ -222,10 +222,10 @@ def test_the_first_cell_of_code_installs_the_course_only_where_it_is_missing(not
     assert ran == [[*pip, "vae-lib[colab] @ git+https://a/b"]]  # a list: no shell reads it
 
 
-def test_the_course_opens_with_a_minute_of_play():
+def test_the_course_opens_with_play():
     first, _, explorer = nbformat.read(PATHS[0], as_version=4).cells[:3]
     assert "$" not in first.source
-    play = first.source[first.source.index("## Play first\n\n*Core · 1 minute*") :]
+    play = first.source[first.source.index("## Play first\n\n*Core · 3 minutes*") :]
     assert [item.count("?") for item in bullets(play)] == [1, 1, 1]
     assert explorer.cell_type == "code"
     assert re.search(r"^explore\(", explorer.source, re.M)

@@ -25,7 +25,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 REWORDED = {
     r",\s+and its solution is folded\s+beneath it": "",
     r"\s+A solution is folded under the cell\.": "",
-    r"write one down, then\s+open the answer\.": "write one down.",
+    r"write one down, then\s+open the answer( with a click)?\.": "write one down.",
     r"\n\n<details><summary>Show the answer</summary>\n.*?\n</details>": "",
 }
 

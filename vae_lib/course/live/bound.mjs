@@ -101,7 +101,9 @@ function build(root, model, change) {
       gap < 0.005
         ? "q is the posterior: nothing is missing."
         : model.get("peaks") === "two" && Math.abs(gap - Math.LN2) < 0.02
-          ? "The gap is ln 2 ≈ 0.693: q sits on one of two peaks, and no Gaussian does better."
+          ? "The gap is near ln 2 ≈ 0.693: q sits on one of two peaks, and no Gaussian does better."
+          : model.get("peaks") === "two" && Math.abs(m) < 0.05
+            ? "Between the peaks μ has no slope: move q aside, and climb again."
           : bound < LEAST
             ? "The bound lies left of these bars."
             : "";

@@ -42,7 +42,7 @@ function build(root, model, change) {
   const [links, above, beneath, arrows] = ["link", "noise", "z", "link"].map(row);
   arrows.forEach((arrow) => arrow.setAttribute("class", "vl-arrow"));
   const words = svg("text", { x: 22, y: 14, class: "vl-soft" }, "noise ε, which stays");
-  const moved = svg("text", { x: 22, y: 178, class: "vl-soft" }, "z = μ + σ ε, each with its pull towards x");
+  const moved = svg("text", { x: 22, y: 178, class: "vl-soft" }, "z = μ + σ ε, each with the slope of log p(x | z)");
   const plot = svg("svg", { viewBox: "0 0 600 184", class: "vl-plot", "aria-hidden": "true" }, ...links, ...above, ...arrows, ...beneath, words, moved, axis(z, 134, [-3, -2, -1, 0, 1, 2, 3], ""));
 
   const at = scale(0, Math.log10(MOST), 60, 580);
@@ -53,11 +53,11 @@ function build(root, model, change) {
   const ticks = axis((tick) => at(Math.log10(tick)), 120, [1, 10, 100, 1000], "draws");
   const means = svg("svg", { viewBox: "0 0 600 164", class: "vl-plot", "aria-hidden": "true" }, band, lines.exact, lines.score, lines.pathwise, ...names, ticks);
 
-  const table = h("table", {}, h("thead", {}, h("tr", {}, ...["slope of the bound in one μ", "mean so far", "spread of one draw"].map((text) => h("th", { scope: "col" }, text)))));
+  const table = h("table", {}, h("thead", {}, h("tr", {}, ...["slope of the bound in one μ", "mean so far", "off by", "spread of one draw"].map((text) => h("th", { scope: "col" }, text)))));
   const cells = Object.fromEntries(
     [["score", "score function", "vl-ink-b"], ["pathwise", "pathwise", "vl-ink-a"], ["exact", "exact", ""]].map(([key, text, kind]) => {
-      const made = { mean: h("td"), spread: h("td") };
-      table.append(h("tr", {}, h("th", { scope: "row", class: kind }, text), made.mean, made.spread));
+      const made = { mean: h("td"), off: h("td"), spread: h("td") };
+      table.append(h("tr", {}, h("th", { scope: "row", class: kind }, text), made.mean, made.off, made.spread));
       return [key, made];
     }),
   );
@@ -110,9 +110,11 @@ function build(root, model, change) {
     [-1, 0, 1].forEach((value, i) => (names[i].textContent = decimals(exact + value * room, room > 20 ? 0 : 1)));
     for (const [key, { means, spread }] of Object.entries({ score, pathwise })) {
       cells[key].mean.textContent = decimals(means[n - 1], 2);
+      cells[key].off.textContent = `${decimals(100 * Math.abs(means[n - 1] / exact - 1), 0)} %`;
       cells[key].spread.textContent = Number.isNaN(spread) ? "–" : decimals(spread, 2);
     }
     cells.exact.mean.textContent = decimals(exact, 2);
+    cells.exact.off.textContent = "0 %";
     cells.exact.spread.textContent = "0";
     const ratio = (score.spread / pathwise.spread) ** 2;
     told.textContent = n > 1 ? `For the same error the score function needs about ${Number(ratio.toPrecision(2)).toLocaleString("en")} times as many draws.` : "";
