@@ -96,6 +96,14 @@ def test_with_128_dimensions_the_score_function_is_lost_in_noise(page):
     spreads = page.locator(".vae-live td:last-child").all_inner_texts()
     score, pathwise = (float(text) for text in spreads[:2])
     assert 100 < score / pathwise < 400  # notebook 1: variances nearly 40,000 times apart
+    rows = page.locator(".vae-live").nth(1).locator("tbody tr, table > tr")
+    told = [
+        [float(text.replace("−", "-")) for text in row.locator("td").all_inner_texts()]
+        for row in rows.all()
+    ]
+    exact = told[-1][0]
+    for mean, off, _ in told:  # in the slope's own unit, which is none where the slope is 0
+        assert off == pytest.approx(abs(mean - exact), abs=0.011)
     page.get_by_label("1", exact=True).check()
     page.wait_for_timeout(80)
     score, pathwise = (

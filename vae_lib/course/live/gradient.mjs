@@ -110,11 +110,11 @@ function build(root, model, change) {
     [-1, 0, 1].forEach((value, i) => (names[i].textContent = decimals(exact + value * room, room > 20 ? 0 : 1)));
     for (const [key, { means, spread }] of Object.entries({ score, pathwise })) {
       cells[key].mean.textContent = decimals(means[n - 1], 2);
-      cells[key].off.textContent = `${decimals(100 * Math.abs(means[n - 1] / exact - 1), 0)} %`;
+      cells[key].off.textContent = decimals(Math.abs(means[n - 1] - exact), 2);
       cells[key].spread.textContent = Number.isNaN(spread) ? "–" : decimals(spread, 2);
     }
     cells.exact.mean.textContent = decimals(exact, 2);
-    cells.exact.off.textContent = "0 %";
+    cells.exact.off.textContent = "0";
     cells.exact.spread.textContent = "0";
     const ratio = (score.spread / pathwise.spread) ** 2;
     told.textContent = n > 1 ? `For the same error the score function needs about ${Number(ratio.toPrecision(2)).toLocaleString("en")} times as many draws.` : "";
