@@ -26,10 +26,12 @@ import sys
 import tarfile
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 
 from vae_lib.config import VAEConfig
 from vae_lib.faces.synthetic import RENDERER, USUAL, Proportions, draw_factors, render
@@ -43,6 +45,8 @@ SEEDS, UDR_SEEDS, UDR_BETA = (0, 1, 2), (3, 4, 5, 6, 7), 8
 KNOWN_UP_TO = 16  # β whose outcomes were known when the prediction was made
 HERE = RESULTS / "prediction"
 AGAIN = HERE / "again"
+LABELLED = ("mig", "sap", "dci_disentanglement")
+MEASURES = (*LABELLED, "loss", "kl")
 PREDICTION, VERDICT = HERE / "prediction.json", HERE / "verdict.json"
 PACK = 14 << 20  # bytes in one file of codes
 # What an intervention changes: factor, β, and whether its faces' codes tell the factor better.
@@ -368,56 +372,58 @@ def group(runs: list[Path]) -> dict:
     results = [json.loads(run.read_text()) for run in runs]
     kl = [np.array(result["kl_per_dimension"]) for result in results]
     found = udr([load_codes(run.with_suffix(".npz")).mu for run in runs], kl)
-    labelled = ("mig", "sap", "dci_disentanglement")
     return {
         "beta": results[0]["beta"],
         "runs": [run.relative_to(HERE).with_suffix("").as_posix() for run in runs],
         "udr": found.tolist(),
-        **{name: [r["disentanglement"][name] for r in results] for name in labelled},
+        **{name: [r["disentanglement"][name] for r in results] for name in LABELLED},
         "loss": [r["test"]["excess"] + r["beta"] * r["test"]["kl"] for r in results],
         "kl": [r["test"]["kl"] for r in results],
     }
 
 
-def rank_correlations(told: dict, with_: str, names: tuple[str, ...]) -> dict[str, float]:
-    from scipy.stats import spearmanr
-
+def rank_correlations(
+    told: dict, with_: str, names: tuple[str, ...] = MEASURES
+) -> dict[str, float]:
     return {name: float(spearmanr(told[with_], told[name]).statistic) for name in names}
+
+
+def by_chance(groups: list[dict]) -> dict[float, float]:
+    """Sum over groups of the rank correlation of two orders → its probability by chance, exactly.
+
+    Every order of the seeds of every group is alike.
+    """
+    sums = {0.0: 1.0}
+    for one in groups:
+        ranks = np.arange(len(one["udr"]))
+        chance = [float(spearmanr(ranks, order).statistic) for order in permutations(ranks)]
+        longer: dict[float, float] = {}
+        for total, probability in sums.items():
+            for value in chance:
+                key = round(total + value, 9)
+                longer[key] = longer.get(key, 0.0) + probability / len(chance)
+        sums = longer
+    return sums
 
 
 def within(groups: list[dict]) -> dict:
     """Over every β: does the order that UDR gives to seeds agree with the order of a score?
 
-    The mean of the rank correlations within a β, and how often chance gives as much or more: every
-    order of the seeds of every β alike, exactly. Beside it, of how many β the run with the largest
-    UDR has the largest score.
+    The mean of the rank correlations within a β, and how often chance gives as much or more. Beside
+    it, of how many β the run with the largest UDR has the largest score.
 
     Expected, before the codes of seeds 1 and 2 were there: above 0 for SAP and DCI, as in the five
     runs of β = 8, about 0 for MIG, and of loss and KL no more than chance.
     """
-    from itertools import permutations
-
-    from scipy.stats import spearmanr
-
+    sums, agree = by_chance(groups), [rank_correlations(one, "udr") for one in groups]
     found = {}
-    for name in ("mig", "sap", "dci_disentanglement", "loss", "kl"):
-        sums = {0.0: 1.0}  # sum of rank correlations → its probability by chance
-        for one in groups:
-            ranks = np.arange(len(one["udr"]))
-            chance = [float(spearmanr(ranks, p).statistic) for p in permutations(ranks)]
-            longer: dict[float, float] = {}
-            for total, probability in sums.items():
-                for value in chance:
-                    key = round(total + value, 9)
-                    longer[key] = longer.get(key, 0.0) + probability / len(chance)
-            sums = longer
-        seen = [rank_correlations(one, "udr", (name,))[name] for one in groups]
-        best = [int(np.argmax(one["udr"]) == np.argmax(one[name])) for one in groups]
+    for name in MEASURES:
+        seen = [one[name] for one in agree]
         found[name] = {
             "by_beta": seen,
             "mean": float(np.mean(seen)),
             "p": sum(p for total, p in sums.items() if total >= sum(seen) - 1e-6),
-            "best_is_best": sum(best),
+            "best_is_best": sum(int(np.argmax(g["udr"]) == np.argmax(g[name])) for g in groups),
         }
     return found
 
@@ -435,10 +441,9 @@ def agreement(folder: Path) -> dict:
         runs = [folder / names[0], *(AGAIN / name for name in names[1:])]
         if all(run.with_suffix(".npz").exists() for run in runs):
             groups.append(group(runs))
-    measures = ("mig", "sap", "dci_disentanglement", "loss", "kl")
     return {
         **five,
-        "rank_correlation_with_udr": rank_correlations(five, "udr", measures),
+        "rank_correlation_with_udr": rank_correlations(five, "udr"),
         "rank_correlation_with_mig": rank_correlations(five, "mig", ("loss", "kl")),
         "groups": groups,
         "within": within([*groups, five]),

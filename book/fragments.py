@@ -178,7 +178,9 @@ def without_labels_within() -> str:
         cells += [f"{found['mean']:.2f}", f"{found['p']:.3f}"]
         rows.append([label, *cells, f"{found['best_is_best']} of {len(betas)}"])
     heads = [f"β = {betas[i]:g}" for i in order]
-    return table(["score", *heads, "mean", "by chance", "its best run has the largest UDR"], rows)
+    return table(
+        ["score", *heads, "mean", "by chance", "largest in the run of the largest UDR"], rows
+    )
 
 
 def measured_on(found: dict[str, Any]) -> str:

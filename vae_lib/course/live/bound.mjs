@@ -104,9 +104,9 @@ function build(root, model, change) {
           ? "The gap is near ln 2 ≈ 0.693: q sits on one of two peaks, and no Gaussian does better."
           : model.get("peaks") === "two" && Math.abs(m) < 0.05
             ? "Between the peaks μ has no slope: move q aside, and climb again."
-          : bound < LEAST
-            ? "The bound lies left of these bars."
-            : "";
+            : bound < LEAST
+              ? "The bound lies left of these bars."
+              : "";
     mu.show(m);
     width.show(Math.log10(s));
     kinds.show(model.get("peaks"));
